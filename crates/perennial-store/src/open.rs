@@ -1,0 +1,256 @@
+//! Opening a service's database. Knows each database's quirks so that nobody else has to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use crate::{Migration, Result, StoreError, migrate};
+
+/// Which of the two databases it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// One file a service, one process, one writer.
+    Sqlite,
+    /// One schema a service, any number of processes and writers.
+    Postgres,
+}
+
+impl Backend {
+    /// The backend behind a connection or transaction.
+    #[must_use]
+    pub fn of(db: &impl ConnectionTrait) -> Self {
+        match db.get_database_backend() {
+            DbBackend::Postgres => Self::Postgres,
+            _ => Self::Sqlite,
+        }
+    }
+}
+
+/// How a commit is kept on SQLite. PostgreSQL keeps its own settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// A commit is on the disk before it is acknowledged.
+    #[default]
+    Full,
+    /// A crash of the machine may lose the last commits: for demos and simulations that can be run again.
+    Relaxed,
+}
+
+/// Where a service keeps its state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `sqlite:FOLDER` (one file a service in it) or `postgres://…` (one schema a service in it).
+    pub url: String,
+    /// Connections for reading (SQLite) or in all (PostgreSQL).
+    pub max_connections: u32,
+    /// How commits are kept on SQLite.
+    pub durability: Durability,
+    /// On PostgreSQL, put this before the schema's name, so that several installations can share a database.
+    pub schema_prefix: String,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:./data".to_owned(),
+            max_connections: 8,
+            durability: Durability::Full,
+            schema_prefix: String::new(),
+        }
+    }
+}
+
+/// A service's database: a way to write and a way to read.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Backend,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+impl Store {
+    /// Opens the database of `service`, creating file or schema if need be, and migrates it.
+    ///
+    /// # Errors
+    /// If the address is malformed, the database cannot be reached, or a migration fails.
+    pub async fn open(config: &DatabaseConfig, service: &str, migrations: &[Migration]) -> Result<Self> {
+        let store = if let Some(folder) = config.url.strip_prefix("sqlite:") {
+            Self::sqlite(config, Path::new(folder.trim_start_matches("//")), service).await?
+        } else if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
+            Self::postgres(config, service).await?
+        } else {
+            return Err(StoreError::Url {
+                url: without_password(&config.url),
+                reason: "use sqlite:FOLDER or postgres://user:password@host/database".to_owned(),
+            });
+        };
+        migrate::run(&store, migrations).await?;
+        Ok(store)
+    }
+
+    async fn sqlite(config: &DatabaseConfig, folder: &Path, service: &str) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| StoreError::Url {
+            url: config.url.clone(),
+            reason: format!("its folder cannot be created: {error}"),
+        })?;
+        let url = format!("sqlite://{}?mode=rwc", folder.join(format!("{service}.db")).display());
+        let synchronous = match config.durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Relaxed => SqliteSynchronous::Off,
+        };
+        let open = async |connections: u32| {
+            let mut options = ConnectOptions::new(&url);
+            options
+                .max_connections(connections)
+                .min_connections(1)
+                .sqlx_logging(false)
+                .test_before_acquire(false)
+                // A pool of one must not close its connection between two transactions.
+                .idle_timeout(None::<Duration>)
+                .max_lifetime(None::<Duration>)
+                .map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
+                    options
+                        .journal_mode(SqliteJournalMode::Wal)
+                        .synchronous(synchronous)
+                        .auto_vacuum(SqliteAutoVacuum::Incremental)
+                        .busy_timeout(Duration::from_secs(30))
+                        .foreign_keys(false)
+                        .statement_cache_capacity(400)
+                        .pragma("temp_store", "memory")
+                        .pragma("cache_size", "-16384")
+                        .pragma("mmap_size", "134217728")
+                        .pragma("wal_autocheckpoint", "4000")
+                });
+            connect(options).await
+        };
+        let writer = open(1).await?;
+        let reader = open(config.max_connections.max(1)).await?;
+        Ok(Self { backend: Backend::Sqlite, writer, reader })
+    }
+
+    async fn postgres(config: &DatabaseConfig, service: &str) -> Result<Self> {
+        let schema = format!("{}{service}", config.schema_prefix);
+        if !schema.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_') {
+            return Err(StoreError::Url {
+                url: without_password(&config.url),
+                reason: format!("schema {schema:?} may hold only a–z, 0–9 and _: mend schema_prefix"),
+            });
+        }
+        let mut bare = ConnectOptions::new(&config.url);
+        bare.max_connections(1).sqlx_logging(false);
+        let admin = connect(bare).await?;
+        // Two processes that start at once may both try; the loser's error means the schema is there.
+        let created = admin.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await;
+        admin.close().await.map_err(StoreError::of("closing"))?;
+        if let Err(error) = created
+            && !error.to_string().contains("pg_namespace_nspname_index")
+        {
+            return Err(StoreError::of("creating the schema")(error));
+        }
+
+        let mut options = ConnectOptions::new(&config.url);
+        options
+            .max_connections(config.max_connections.max(2))
+            .sqlx_logging(false)
+            .acquire_timeout(Duration::from_secs(10))
+            .map_sqlx_postgres_opts(move |options: PgConnectOptions| {
+                options.statement_cache_capacity(400).options([
+                    ("search_path", schema.as_str()),
+                    // What a paused process can hold up is bounded.
+                    ("lock_timeout", "10s"),
+                    ("idle_in_transaction_session_timeout", "30s"),
+                    ("application_name", "perennial"),
+                ])
+            });
+        let pool = connect(options).await?;
+        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Begins a transaction that may write. On SQLite it waits for the one writer and takes the write lock at once;
+    /// await nothing but SQL until it ends.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn write(&self) -> Result<DatabaseTransaction> {
+        let mode = match self.backend {
+            Backend::Sqlite => Some(SqliteTransactionMode::Immediate),
+            Backend::Postgres => None,
+        };
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        self.writer.begin_with_options(options).await.map_err(StoreError::of("beginning a transaction"))
+    }
+
+    /// Connections for reading outside a transaction.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// How many partitions one worker takes in one transaction: on SQLite all, as there is one writer anyway and a
+    /// commit costs a sync; on PostgreSQL one, so that a transaction locks at most one partition's head.
+    #[must_use]
+    pub fn lanes(&self, partitions: u16) -> Vec<Vec<u16>> {
+        match self.backend {
+            Backend::Sqlite => vec![(0..partitions).collect()],
+            Backend::Postgres => (0..partitions).map(|it| vec![it]).collect(),
+        }
+    }
+}
+
+/// Commits, naming what was being done.
+impl Store {
+    /// Ends a transaction well.
+    ///
+    /// # Errors
+    /// If the database refuses, in which case nothing of it happened or (connection lost) it is not known.
+    pub async fn commit(tx: DatabaseTransaction) -> Result<()> {
+        tx.commit().await.map_err(StoreError::of("committing"))
+    }
+}
+
+async fn connect(options: ConnectOptions) -> Result<DatabaseConnection> {
+    let url = without_password(options.get_url());
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that opens databases")]
+    Database::connect(options)
+        .await
+        .map_err(|error| StoreError::Url { url, reason: format!("{error}: is it running, and may we in?") })
+}
+
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        assert_eq!(without_password("postgres://ana:secret@db/x"), "postgres://…@db/x");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_says_what_to_use() {
+        let config = DatabaseConfig { url: "mysql://x".to_owned(), ..Default::default() };
+        let error = Store::open(&config, "test", &[]).await.unwrap_err().to_string();
+        assert!(error.contains("sqlite:FOLDER"), "{error}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Statements over many rows at once.
+
+use sea_orm::sea_query::ArrayType;
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
+
+use crate::{Backend, Result, StoreError};
+
+/// The type of a column, as far as PostgreSQL has to be told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// TEXT.
+    Text,
+    /// BIGINT.
+    BigInt,
+    /// DOUBLE PRECISION / REAL.
+    Double,
+    /// BOOLEAN.
+    Bool,
+    /// BYTEA / BLOB.
+    Bytes,
+    /// UUID / 16-byte BLOB.
+    Uuid,
+}
+
+impl Column {
+    fn postgres(self) -> (&'static str, ArrayType) {
+        match self {
+            Self::Text => ("text", ArrayType::String),
+            Self::BigInt => ("bigint", ArrayType::BigInt),
+            Self::Double => ("double precision", ArrayType::Double),
+            Self::Bool => ("boolean", ArrayType::Bool),
+            Self::Bytes => ("bytea", ArrayType::Bytes),
+            Self::Uuid => ("uuid", ArrayType::Uuid),
+        }
+    }
+}
+
+/// A table and the columns that statements write.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Columns with their types, in the order of the values.
+    pub columns: &'static [(&'static str, Column)],
+}
+
+/// Most values SQLite takes in one statement, with room to spare.
+const MOST_VALUES: usize = 30_000;
+
+/// Inserts all rows with one statement (on SQLite as few as its limit allows). `conflict` is what follows the values,
+/// such as `ON CONFLICT (workspace, id) DO NOTHING`, or nothing. Answers how many rows were written.
+///
+/// Two rows with the same key in one call are an error under `DO UPDATE` on PostgreSQL: make them unique first.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn insert_rows(
+    db: &impl ConnectionTrait,
+    table: &Table,
+    rows: Vec<Vec<Value>>,
+    conflict: &str,
+) -> Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let names = table.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let insert = format!("INSERT INTO {} ({names})", table.name);
+    match Backend::of(db) {
+        Backend::Postgres => {
+            let arrays = transpose(table, rows);
+            let casts = (1..).zip(table.columns).map(|(n, (_, column))| format!("${n}::{}[]", column.postgres().0));
+            let casts = casts.collect::<Vec<_>>().join(", ");
+            let sql = format!("{insert} SELECT * FROM unnest({casts}) {conflict}");
+            execute(db, table.name, &sql, arrays).await
+        }
+        Backend::Sqlite => {
+            let width = table.columns.len();
+            let mut written = 0;
+            let mut rows = rows.into_iter().peekable();
+            while rows.peek().is_some() {
+                let chunk: Vec<Value> = rows.by_ref().take(MOST_VALUES / width).flatten().collect();
+                let mut sql = format!("{insert} VALUES ");
+                for row in 0..chunk.len() / width {
+                    sql.push_str(if row == 0 { "(" } else { ",(" });
+                    for column in 0..width {
+                        sql.push_str(if column == 0 { "?" } else { ",?" });
+                    }
+                    sql.push(')');
+                }
+                sql.push(' ');
+                sql.push_str(conflict);
+                written += execute(db, table.name, &sql, chunk).await?;
+            }
+            Ok(written)
+        }
+    }
+}
+
+fn transpose(table: &Table, rows: Vec<Vec<Value>>) -> Vec<Value> {
+    let mut columns: Vec<Vec<Value>> = table.columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    columns
+        .into_iter()
+        .zip(table.columns)
+        .map(|(values, (_, column))| Value::Array(column.postgres().1, Some(Box::new(values))))
+        .collect()
+}
+
+/// Deletes the rows whose columns equal one of the given keys, with one statement a chunk. The table's columns here
+/// are the key's.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn delete_rows(db: &impl ConnectionTrait, table: &Table, keys: Vec<Vec<Value>>) -> Result<u64> {
+    let names = table.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let mut deleted = 0;
+    let mut keys = keys.into_iter().peekable();
+    while keys.peek().is_some() {
+        let mut values = Vec::new();
+        let mut tuples = Vec::new();
+        for key in keys.by_ref().take(1_000) {
+            let places = (values.len() + 1..=values.len() + key.len()).map(|n| format!("${n}"));
+            tuples.push(format!("({})", places.collect::<Vec<_>>().join(", ")));
+            values.extend(key);
+        }
+        let sql = format!("DELETE FROM {} WHERE ({names}) IN (VALUES {})", table.name, tuples.join(", "));
+        deleted += execute(db, table.name, &sql, values).await?;
+    }
+    Ok(deleted)
+}
+
+/// The condition that `column` is one of `wanted`, its values appended to `values`: `= ANY($n)` on PostgreSQL, a list
+/// on SQLite (at most 30,000 values).
+pub fn any_of(
+    backend: Backend,
+    column: &str,
+    kind: Column,
+    wanted: Vec<Value>,
+    values: &mut Vec<Value>,
+) -> String {
+    match backend {
+        Backend::Postgres => {
+            values.push(Value::Array(kind.postgres().1, Some(Box::new(wanted))));
+            format!("{column} = ANY(${}::{}[])", values.len(), kind.postgres().0)
+        }
+        Backend::Sqlite => {
+            let places = (values.len() + 1..=values.len() + wanted.len()).map(|n| format!("${n}"));
+            let places = places.collect::<Vec<_>>().join(",");
+            values.extend(wanted);
+            format!("{column} IN ({places})")
+        }
+    }
+}
+
+/// Runs a statement; `what` names it in errors. Answers how many rows it touched.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn execute(
+    db: &impl ConnectionTrait,
+    what: &'static str,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    db.execute_raw(statement).await.map(|it| it.rows_affected()).map_err(StoreError::of(what))
+}
+
+/// Reads rows; `what` names the query in errors.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn query(
+    db: &impl ConnectionTrait,
+    what: &'static str,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<QueryResult>> {
+    let backend: DbBackend = db.get_database_backend();
+    db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await.map_err(StoreError::of(what))
+}
+
+/// Reads one row, if there is one.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn query_one(
+    db: &impl ConnectionTrait,
+    what: &'static str,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<QueryResult>> {
+    let backend: DbBackend = db.get_database_backend();
+    db.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await.map_err(StoreError::of(what))
+}
