@@ -1,1 +1,41 @@
-//! Perennial.
+#![doc = include_str!("../README.md")]
+
+mod beta_geometric;
+mod counts;
+mod error;
+mod fit;
+mod gamma_gamma;
+mod history;
+mod kind;
+mod model;
+mod nbd;
+mod optimise;
+mod parallel;
+mod quadrature;
+mod root;
+mod rows;
+mod special;
+mod summary;
+mod value;
+
+pub use beta_geometric::BetaGeometric;
+pub use counts::Counts;
+pub use error::{FitError, InvalidValue};
+pub use fit::{Estimate, Fit, Report, Status, fit, fit_from};
+pub use gamma_gamma::{GammaGamma, Spend, SpendFit};
+pub use history::History;
+pub use kind::Kind;
+pub use model::{Given, Model};
+pub use nbd::Nbd;
+pub use rows::Rows;
+pub use summary::Summary;
+pub use value::{Interval, LEVELS, Valuation, Value};
+
+/// The continuous discount rate per unit of time that equals a yearly rate: ln(1 + `yearly`) / `units_per_year`.
+///
+/// `continuous_rate(0.10, 365.25 / 7.0)` is ten percent a year for a model in weeks. Rates of −100 % and below
+/// count as none.
+#[must_use]
+pub fn continuous_rate(yearly: f64, units_per_year: f64) -> f64 {
+    if yearly > -1.0 && units_per_year > 0.0 { yearly.ln_1p() / units_per_year } else { 0.0 }
+}

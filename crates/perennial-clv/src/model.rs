@@ -1,0 +1,289 @@
+//! One type for every model of transactions, so that a service stores a fitted model and scores with it without
+//! knowing which it is.
+
+use crate::beta_geometric::BetaGeometric;
+use crate::counts::Counts;
+use crate::error::InvalidValue;
+use crate::kind::Kind;
+use crate::nbd::Nbd;
+use crate::quadrature::GAUSS_12;
+use crate::summary::Summary;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The longest horizon that is answered, in units of the model's own time scale; longer ones are cut to it.
+const LONGEST: f64 = 1e9;
+
+/// What a model of transactions can say. Times are in the unit of the data it was fitted to.
+///
+/// The provided methods hold for any model in which a customer who is dead never returns.
+pub(crate) trait Transactions {
+    fn ln_likelihood(&self, it: &Summary) -> f64;
+    fn p_alive(&self, it: &Summary) -> f64;
+    fn ln_p_alive(&self, it: &Summary) -> f64;
+    /// The time over which the posterior changes: α + T.
+    fn scale(&self, it: &Summary) -> f64;
+    fn expected_if_alive(&self, it: &Summary, times: &[f64]) -> Vec<f64>;
+    /// P(X ≥ n), n = 0, 1, …
+    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64>;
+    fn order_within_if_alive(&self, it: &Summary, t: f64) -> f64;
+    /// The chance that a customer who is alive ever orders again.
+    fn order_ever_if_alive(&self, _: &Summary) -> f64 {
+        1.0
+    }
+    /// `q` in (0, 1).
+    fn next_order_if_alive(&self, it: &Summary, q: f64) -> Option<f64>;
+    /// `threshold` in (0, 1).
+    fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64>;
+
+    /// ∫₀ʰ e^(−δt) dE(t) = e^(−δh) E(h) + δ ∫₀ʰ e^(−δt) E(t) dt for a customer who is alive; the integral by
+    /// Gauss–Legendre in ln(1 + t/scale).
+    fn discounted_if_alive(&self, it: &Summary, horizon: f64, rate: f64) -> f64 {
+        if rate == 0.0 {
+            return self.expected_if_alive(it, &[horizon])[0];
+        }
+        let scale = self.scale(it);
+        // Beyond 45 units of discount nothing is left to count.
+        let end = horizon.min(45.0 / rate);
+        let reach = (end / scale).ln_1p();
+        let panels = (reach / 1.2).ceil().max(1.0);
+        let width = reach / panels;
+        let (mut times, mut weights) = (Vec::new(), Vec::new());
+        let mut panel = 0.0;
+        while panel < panels {
+            for &(u, weight) in &GAUSS_12.points {
+                let v = (panel + u) * width;
+                let t = scale * v.exp_m1();
+                times.push(t);
+                // dt = (scale + t) dv
+                weights.push(weight * width * (scale + t) * rate * (-rate * t).exp());
+            }
+            panel += 1.0;
+        }
+        times.push(end);
+        weights.push((-rate * end).exp());
+        self.expected_if_alive(it, &times).iter().zip(&weights).map(|(e, w)| e * w).sum()
+    }
+}
+
+/// What is taken as known about a customer when the next order is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// The history alone: the customer may have dropped out already.
+    History,
+    /// The history, and that the customer is alive at its end.
+    Alive,
+}
+
+/// A model of transactions with its parameters.
+///
+/// As JSON: `{"kind":"bg-nbd","params":{"alpha":4.41,"a":0.79,"b":2.43,"r":0.24}}`. Reading it back checks every
+/// parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+#[non_exhaustive]
+pub enum Model {
+    /// BG/NBD, MBG/NBD and their regular forms.
+    BetaGeometric(BetaGeometric),
+    /// Nobody drops out.
+    Nbd(Nbd),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    kind: Kind,
+    params: BTreeMap<String, f64>,
+}
+
+impl TryFrom<Raw> for Model {
+    type Error = InvalidValue;
+
+    fn try_from(raw: Raw) -> Result<Self, InvalidValue> {
+        Self::from_params(raw.kind, raw.params.iter().map(|(name, value)| (name.as_str(), *value)))
+    }
+}
+
+impl From<Model> for Raw {
+    fn from(it: Model) -> Self {
+        let params = it.params().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { kind: it.kind(), params }
+    }
+}
+
+impl Model {
+    /// A model from its kind and named parameters, as a person or a file gives them.
+    ///
+    /// # Errors
+    /// If a parameter is missing, unknown, not positive or not finite.
+    pub fn from_params<'a>(
+        kind: Kind,
+        params: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> Result<Self, InvalidValue> {
+        let names = kind.parameters();
+        let mut values = vec![f64::NAN; names.len()];
+        for (name, value) in params {
+            match names.iter().position(|it| *it == name) {
+                Some(i) => values[i] = value,
+                None => {
+                    return Err(InvalidValue::new(
+                        "params",
+                        "has a name this model does not know",
+                        name,
+                        "see Kind::parameters for the names",
+                    ));
+                }
+            }
+        }
+        Self::from_values(kind, &values)
+    }
+
+    /// From values in the order of [`Kind::parameters`].
+    pub(crate) fn from_values(kind: Kind, values: &[f64]) -> Result<Self, InvalidValue> {
+        let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+        let four = [at(0), at(1), at(2), at(3)];
+        let family = |k, modified| Ok(Self::BetaGeometric(BetaGeometric::new(four, k, modified)?));
+        match kind {
+            Kind::BgNbd => family(1, false),
+            Kind::MbgNbd => family(1, true),
+            Kind::BgCnbd(k) => family(k, false),
+            Kind::MbgCnbd(k) => family(k, true),
+            Kind::Nbd => Ok(Self::Nbd(Nbd::new(at(0), at(1))?)),
+        }
+    }
+
+    /// Which model this is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::BetaGeometric(BetaGeometric { k, modified, .. }) => match (k, modified) {
+                (1, false) => Kind::BgNbd,
+                (1, true) => Kind::MbgNbd,
+                (k, false) => Kind::BgCnbd(*k),
+                (k, true) => Kind::MbgCnbd(*k),
+            },
+            Self::Nbd(_) => Kind::Nbd,
+        }
+    }
+
+    /// The parameters by name, in the order of [`Kind::parameters`].
+    #[must_use]
+    pub fn params(&self) -> Vec<(&'static str, f64)> {
+        let values = match self {
+            Self::BetaGeometric(it) => vec![it.r, it.alpha, it.a, it.b],
+            Self::Nbd(it) => vec![it.r, it.alpha],
+        };
+        self.kind().parameters().iter().copied().zip(values).collect()
+    }
+
+    fn inner(&self) -> &dyn Transactions {
+        match self {
+            Self::BetaGeometric(it) => it,
+            Self::Nbd(it) => it,
+        }
+    }
+
+    /// The log-likelihood of one customer's purchase times.
+    #[must_use]
+    pub fn ln_likelihood(&self, it: &Summary) -> f64 {
+        self.inner().ln_likelihood(it)
+    }
+
+    /// P(alive): the chance that the customer has not dropped out by the end of the history.
+    ///
+    /// In the plain BG forms this is 1 for x = 0 by construction; do not show it to people as certainty.
+    #[must_use]
+    pub fn p_alive(&self, it: &Summary) -> f64 {
+        self.inner().p_alive(it)
+    }
+
+    /// ln P(alive), which stays exact where P(alive) itself underflows.
+    #[must_use]
+    pub fn ln_p_alive(&self, it: &Summary) -> f64 {
+        self.inner().ln_p_alive(it)
+    }
+
+    /// Expected orders within `horizon` after the end of the history.
+    ///
+    /// A horizon that is negative or not a number counts as none; one beyond 10⁹ times α + T is cut to that.
+    #[must_use]
+    pub fn expected(&self, it: &Summary, horizon: f64) -> f64 {
+        let horizon = self.clean(it, horizon);
+        finite(self.p_alive(it) * self.inner().expected_if_alive(it, &[horizon])[0])
+    }
+
+    /// Expected orders within `horizon`, each discounted by e^(−`rate`·t) from the end of the history: DERT where
+    /// the horizon is infinite. `rate` is continuous and per unit of time ([`crate::continuous_rate`]); a negative
+    /// one counts as 0.
+    #[must_use]
+    pub fn discounted(&self, it: &Summary, horizon: f64, rate: f64) -> f64 {
+        let horizon = self.clean(it, horizon);
+        let rate = if rate > 0.0 { rate.min(1e12) } else { 0.0 };
+        finite(self.p_alive(it) * self.inner().discounted_if_alive(it, horizon, rate))
+    }
+
+    /// The distribution of the number of orders within `horizon`.
+    #[must_use]
+    pub fn counts(&self, it: &Summary, horizon: f64) -> Counts {
+        let horizon = self.clean(it, horizon);
+        Counts::new(self.p_alive(it), self.inner().tail_if_alive(it, horizon))
+    }
+
+    /// The chance of at least one order within `horizon`.
+    #[must_use]
+    pub fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
+        let horizon = self.clean(it, horizon);
+        self.alive(it, given) * self.inner().order_within_if_alive(it, horizon)
+    }
+
+    /// The chance that no further order ever comes.
+    #[must_use]
+    pub fn never_orders(&self, it: &Summary, given: Given) -> f64 {
+        1.0 - self.alive(it, given) * self.inner().order_ever_if_alive(it)
+    }
+
+    /// The time by which the next order comes with probability `q`, counted from the end of the history; `None`
+    /// if it never does with that probability.
+    ///
+    /// A quantile beyond the range of numbers is [`f64::MAX`]. `q` outside [0, 1) never comes.
+    #[must_use]
+    pub fn next_order_quantile(&self, it: &Summary, q: f64, given: Given) -> Option<f64> {
+        if q <= 0.0 {
+            return (q == 0.0).then_some(0.0);
+        }
+        let alive = self.alive(it, given);
+        let conditional = q / alive;
+        if conditional.is_nan() || conditional >= self.inner().order_ever_if_alive(it) {
+            return None;
+        }
+        self.inner().next_order_if_alive(it, conditional)
+    }
+
+    /// How long after the last purchase P(alive) falls below `threshold` if no further purchase comes; `None` if it
+    /// never does. The age of the history does not matter, so the instant is known at the purchase.
+    #[must_use]
+    pub fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
+        if !(threshold > 0.0) {
+            return None;
+        }
+        if threshold >= 1.0 {
+            return Some(0.0);
+        }
+        self.inner().lapse_after(it, threshold)
+    }
+
+    fn alive(&self, it: &Summary, given: Given) -> f64 {
+        match given {
+            Given::History => self.p_alive(it),
+            Given::Alive => 1.0,
+        }
+    }
+
+    fn clean(&self, it: &Summary, horizon: f64) -> f64 {
+        if horizon > 0.0 { horizon.min(LONGEST * self.inner().scale(it)) } else { 0.0 }
+    }
+}
+
+/// Clamps rounding below zero and overflow above.
+fn finite(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(0.0, f64::MAX) }
+}

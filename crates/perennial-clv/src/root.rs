@@ -1,0 +1,81 @@
+//! Instants at which a monotone function of time crosses a level.
+
+use crate::model::Transactions;
+use crate::summary::Summary;
+
+/// Times are sought as v = ln(1 + t/scale) up to this, the edge of the floating range.
+const FARTHEST: f64 = 690.0;
+
+/// The zero of a monotone function between `low` and `high`, which must differ in sign there: secant steps, with a
+/// bisection wherever they do not halve the bracket.
+pub(crate) fn between(mut low: f64, mut high: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
+    let (mut f_low, mut f_high) = (f(low), f(high));
+    let mut halve = false;
+    for _ in 0..200 {
+        let width = high - low;
+        if width.abs() <= 4.0 * f64::EPSILON * low.abs().max(high.abs()) || f_low == 0.0 || f_high == 0.0 {
+            break;
+        }
+        let secant = low - f_low * width / (f_high - f_low);
+        let inside = secant > low.min(high) && secant < low.max(high);
+        let middle = if halve || !inside { low + 0.5 * width } else { secant };
+        let value = f(middle);
+        if (value > 0.0) == (f_low > 0.0) {
+            (low, f_low) = (middle, value);
+            // Illinois: the end that stays put loses weight.
+            f_high *= 0.5;
+        } else {
+            (high, f_high) = (middle, value);
+            f_low *= 0.5;
+        }
+        halve = (high - low).abs() > 0.5 * width.abs();
+    }
+    if f_low == 0.0 { low } else { high }
+}
+
+/// The first t with f(t) ≥ 0 for a growing f, or nothing; f(0) < 0 is assumed.
+fn crossing(scale: f64, f: impl Fn(f64) -> f64) -> Option<f64> {
+    let at = |v: f64| scale * v.exp_m1();
+    let (mut low, mut high) = (0.0, 0.25);
+    while f(at(high)) < 0.0 {
+        if high >= FARTHEST {
+            return None;
+        }
+        low = high;
+        high = (2.0 * high).min(FARTHEST);
+    }
+    Some(at(between(low, high, |v| f(at(v)))).min(f64::MAX))
+}
+
+/// The q-quantile of the time to the next order for a customer who is alive.
+pub(crate) fn next_order(model: &impl Transactions, it: &Summary, q: f64) -> Option<f64> {
+    if q <= 0.0 {
+        return Some(0.0);
+    }
+    crossing(model.scale(it), |t| model.order_within_if_alive(it, t) - q)
+}
+
+/// The silence after which P(alive) has fallen below the threshold.
+pub(crate) fn lapse(model: &impl Transactions, it: &Summary, threshold: f64) -> Option<f64> {
+    let last = it.at_last_purchase();
+    if model.p_alive(&last) < threshold {
+        return Some(0.0);
+    }
+    let level = threshold.ln();
+    crossing(model.scale(&last), |silence| match it.at_age(it.t_x() + silence) {
+        Some(later) => level - model.ln_p_alive(&later),
+        None => 1.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::between;
+
+    #[test]
+    fn a_crossing_is_found_to_the_last_digits() {
+        let root = between(0.0, 50.0, |x: f64| x.exp() - 20.0);
+        assert!((root - 20.0_f64.ln()).abs() < 1e-14);
+        assert!((between(-1.0, 3.0, |x| (x - 1.0).powi(3)) - 1.0).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,6 @@
+//! The published truths, on the data they were published for.
+
+mod data;
+mod fits;
+mod points;
+mod values;
