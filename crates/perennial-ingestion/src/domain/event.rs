@@ -1,0 +1,97 @@
+//! An event, normalised: what it means, whose it is and what it says about the person. Nothing here depends on what is
+//! already known of that person; that is the next step's (`person`).
+
+use jiff::Timestamp;
+use perennial_types::{
+    CartLine, ConsentChange, Identifier, MessageReaction, OrderChange, ProfileId, Properties,
+};
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+/// An event ready to be taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its id in the log; the same for a retry within the same millisecond, else another.
+    pub id: Uuid,
+    /// What a retry is recognised by: a hash of its message id.
+    pub key: [u8; 16],
+    /// The sender's message id; empty if it gave none.
+    pub message_id: String,
+    /// The kind of call, such as `track`.
+    pub call: &'static str,
+    /// Its name, in the words of the specification where they are known.
+    pub name: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When it was received.
+    pub received: Timestamp,
+    /// Changes state, but starts and sends nothing.
+    pub historical: bool,
+    /// What recognises its person, the strongest first.
+    pub identifiers: Vec<Identifier>,
+    /// Its person by our own id: reports of our own services.
+    pub profile: Option<ProfileId>,
+    /// For alias: the former id, as either a user id or an anonymous id.
+    pub previous: Option<String>,
+    /// Scalar properties without identifiers.
+    pub properties: Properties,
+    /// What it means.
+    pub meaning: Meaning,
+    /// What it says about the person.
+    pub about: About,
+    /// The event as it was sent.
+    pub body: String,
+    /// What had to be left out of it.
+    pub warnings: Vec<Problem>,
+}
+
+/// What an event means, before it meets what is known of its person.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// Nothing of its own.
+    Tracked,
+    /// Traits were told.
+    Traits,
+    /// Consent was told, and nothing else.
+    Consent,
+    /// A product was seen.
+    ProductViewed(String),
+    /// Something went into the cart.
+    CartAdded(Option<String>, CartLine),
+    /// Something was taken out; without a quantity, all of it.
+    CartRemoved(Option<String>, String, Option<i64>),
+    /// The whole cart was shown.
+    CartShown(Option<String>, Vec<CartLine>),
+    /// Checkout began, with its id.
+    CheckoutStarted(Option<String>),
+    /// Something about an order.
+    Order(OrderChange),
+    /// Something became of a message of ours.
+    Message(MessageReaction),
+}
+
+/// What an event says about its person besides what happened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct About {
+    /// Traits to set, identifiers included.
+    pub set: Properties,
+    /// Traits to remove.
+    pub unset: Vec<String>,
+    /// Consents said outright.
+    pub consents: Vec<ConsentChange>,
+    /// Consents as the page's banner stands: said with every event, so only a change of them counts.
+    pub standing: Vec<ConsentChange>,
+    /// A valid IANA zone the person's traits name.
+    pub own_zone: Option<String>,
+    /// A valid IANA zone the device is in.
+    pub device_zone: Option<String>,
+    /// A locale the person's traits name, or else the device's.
+    pub locale: Option<String>,
+    /// An address to write to.
+    pub email: Option<String>,
+    /// A number to call.
+    pub phone: Option<String>,
+    /// A sign of life.
+    pub active: bool,
+}

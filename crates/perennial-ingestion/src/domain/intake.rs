@@ -1,0 +1,163 @@
+//! Takes a request's body apart into single events, within limits.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::call::{CallKind, Shared};
+
+/// How much may come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one event.
+    pub event_bytes: usize,
+    /// Bytes of a body, after decompression.
+    pub body_bytes: usize,
+    /// Events of one batch.
+    pub events: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { event_bytes: 32 * 1024, body_bytes: 4 * 1024 * 1024, events: 2_500 }
+    }
+}
+
+/// Why a whole request is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// Not JSON.
+    #[error("the body is not JSON: {0}")]
+    Json(String),
+    /// Not a batch.
+    #[error("batch: it is not a list of events: send {{\"batch\": [ … ]}}")]
+    NotABatch,
+    /// Too many events.
+    #[error("batch: it holds {found} events: send at most {most} at once")]
+    TooMany {
+        /// How many were sent.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// The only event is too large.
+    #[error("the event has {found} bytes: send at most {most}")]
+    TooLarge {
+        /// How large it is.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// A request, taken apart.
+#[derive(Debug, Default)]
+pub struct Envelope<'a> {
+    /// The events, each as it was sent.
+    pub items: Vec<&'a str>,
+    /// What they share.
+    pub shared: Shared<'a>,
+    /// The write key in the body.
+    pub write_key: Option<&'a RawValue>,
+    /// `integrations` of the batch: kept with each event in the log.
+    pub integrations: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Batch<'a> {
+    #[serde(borrow)]
+    batch: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    integrations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sent_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    write_key: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Takes a batch apart: `{batch: […], context, sentAt, …}`, or a bare list of events.
+    ///
+    /// # Errors
+    /// What makes the whole body unusable.
+    pub fn batch(json: &'a str, retries: u32, limits: &Limits) -> Result<Self, BodyFault> {
+        let unreadable = |error: serde_json::Error| BodyFault::Json(error.to_string());
+        let body: &RawValue = serde_json::from_str(json).map_err(unreadable)?;
+        let batch: Batch<'a> = if body.get().starts_with('[') {
+            Batch { batch: Some(body), ..Batch::default() }
+        } else {
+            serde_json::from_str(body.get()).map_err(|_| BodyFault::NotABatch)?
+        };
+        let list = batch.batch.ok_or(BodyFault::NotABatch)?;
+        let items: Vec<&'a RawValue> = serde_json::from_str(list.get()).map_err(|_| BodyFault::NotABatch)?;
+        if items.len() > limits.events {
+            return Err(BodyFault::TooMany { found: items.len(), most: limits.events });
+        }
+        Ok(Self {
+            items: items.into_iter().map(RawValue::get).collect(),
+            shared: Shared {
+                context: batch.context,
+                sent: batch.sent_at,
+                timestamp: batch.timestamp,
+                retries,
+            },
+            write_key: batch.write_key,
+            integrations: batch.integrations,
+        })
+    }
+
+    /// Takes the body of one call.
+    ///
+    /// # Errors
+    /// What makes the whole body unusable.
+    pub fn single(json: &'a str, retries: u32, limits: &Limits) -> Result<Self, BodyFault> {
+        let unreadable = |error: serde_json::Error| BodyFault::Json(error.to_string());
+        let body: &RawValue = serde_json::from_str(json).map_err(unreadable)?;
+        if body.get().len() > limits.event_bytes {
+            return Err(BodyFault::TooLarge { found: body.get().len(), most: limits.event_bytes });
+        }
+        let keys: Batch<'a> = serde_json::from_str(body.get()).unwrap_or_default();
+        Ok(Self {
+            items: vec![body.get()],
+            shared: Shared { retries, ..Shared::default() },
+            write_key: keys.write_key,
+            integrations: None,
+        })
+    }
+
+    /// The event as the log keeps it: what the batch shares is merged in, so that it can be read alone.
+    pub fn logged(&self, item: &str) -> String {
+        if self.shared.context.is_none() && self.integrations.is_none() {
+            return item.to_owned();
+        }
+        let Ok(serde_json::Value::Object(mut whole)) = serde_json::from_str(item) else {
+            return item.to_owned();
+        };
+        for (key, shared) in [("context", self.shared.context), ("integrations", self.integrations)] {
+            let Some(shared) = shared.and_then(|it| serde_json::from_str(it.get()).ok()) else { continue };
+            let serde_json::Value::Object(mut merged) = shared else { continue };
+            if let Some(serde_json::Value::Object(own)) = whole.remove(key) {
+                merged.extend(own);
+            }
+            whole.insert(key.to_owned(), serde_json::Value::Object(merged));
+        }
+        serde_json::Value::Object(whole).to_string()
+    }
+}
+
+/// The call a path's last word names: the specification's, or the browser library's one-letter form.
+pub fn call_of_path(word: &str) -> Option<CallKind> {
+    Some(match word {
+        "t" => CallKind::Track,
+        "i" => CallKind::Identify,
+        "p" => CallKind::Page,
+        "s" => CallKind::Screen,
+        "g" => CallKind::Group,
+        "a" => CallKind::Alias,
+        word => CallKind::parse(word)?,
+    })
+}

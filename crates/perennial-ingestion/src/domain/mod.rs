@@ -1,0 +1,20 @@
+//! What an event means and whose it is: pure rules. Knows no transport, no database and no clock of its own.
+
+pub mod call;
+pub mod cart;
+pub mod clock;
+pub mod commerce;
+pub mod consent;
+pub mod event;
+pub mod flat;
+pub mod graph;
+pub mod identity;
+pub mod intake;
+pub mod normalise;
+pub mod orders;
+pub mod person;
+pub mod problem;
+pub mod settings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! Turns a call into an event: decides once, at the edge, what it means.
+
+use jiff::Timestamp;
+use perennial_types::{
+    CartLine, ConsentChange, IdentifierKind, MessageEvent, MessageReaction, OrderChange, ProfileId,
+    Properties, Purpose, Scalar, new_id, parse_resource,
+};
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::call::{Call, CallKind, Shared, object, text};
+use super::clock::event_time;
+use super::commerce::{Commerce, Reaction, known, reaction};
+use super::event::{About, Event, Meaning};
+use super::flat::Flat;
+use super::problem::{Problem, shortened};
+use super::settings::Settings;
+use super::{consent, identity, orders};
+
+/// How a request was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When it was received.
+    pub received: Timestamp,
+    /// The sender says it is history.
+    pub historical: bool,
+    /// An event older than this at receipt is history.
+    pub max_age: Duration,
+    /// It comes from a service rather than over a write key that any visitor can read: it may name a profile.
+    pub trusted: bool,
+}
+
+/// Understands one event as it was sent.
+///
+/// # Errors
+/// The first problem that makes it unusable.
+pub fn normalise(
+    kind: Option<CallKind>,
+    json: &str,
+    shared: &Shared<'_>,
+    arrival: Arrival,
+    settings: &Settings,
+) -> Result<Event, Problem> {
+    let mut call = Call::parse(kind, json, shared)?;
+    let at = event_time(call.told, arrival.received);
+    let mut warnings = Vec::new();
+    let identifiers = identity::identifiers(&call);
+    let profile = if arrival.trusted { profile(&call, settings)? } else { None };
+    if identifiers.is_empty() && profile.is_none() {
+        let named = if call.user_id.is_some() { "userId" } else { "anonymousId" };
+        return Err(Problem::new(
+            named,
+            "nothing in the event recognises a person",
+            "send userId or anonymousId with a value of its own, not a placeholder such as \"null\" or 0",
+        ));
+    }
+    let previous = match call.kind {
+        CallKind::Alias => Some(previous(&call)?),
+        _ => None,
+    };
+    let mut about = About { active: !is_false(&call), ..About::default() };
+    let (name, meaning) = meaning(&mut call, &mut about, settings, at)?;
+    surroundings(&call, &mut about, &mut warnings)?;
+    let age = arrival.received.duration_since(at);
+    let historical =
+        arrival.historical || jiff::SignedDuration::try_from(arrival.max_age).is_ok_and(|most| age > most);
+    let message_id = call.message_id.take().unwrap_or_default();
+    let key = key(settings, &message_id, arrival.received);
+    let properties = properties(&mut call);
+    Ok(Event {
+        id: identity::id_from(arrival.received, &[&key]),
+        key,
+        message_id,
+        call: call.kind.as_str(),
+        name,
+        at,
+        received: arrival.received,
+        historical,
+        identifiers,
+        profile,
+        previous,
+        properties,
+        meaning,
+        about,
+        body: String::new(),
+        warnings,
+    })
+}
+
+/// What a retry is recognised by. Without a message id every event is its own.
+pub fn key(settings: &Settings, message_id: &str, received: Timestamp) -> [u8; 16] {
+    if message_id.is_empty() {
+        return *new_id(received).as_bytes();
+    }
+    let mut key = [0; 16];
+    let mut hash = <sha2::Sha256 as sha2::Digest>::new();
+    for part in [settings.workspace.as_str(), message_id] {
+        sha2::Digest::update(&mut hash, part.as_bytes());
+        sha2::Digest::update(&mut hash, [0]);
+    }
+    key.copy_from_slice(&sha2::Digest::finalize(hash)[..16]);
+    key
+}
+
+fn is_false(call: &Call<'_>) -> bool {
+    call.context.active.is_some_and(|it| it.get() == "false")
+}
+
+fn profile(call: &Call<'_>, settings: &Settings) -> Result<Option<ProfileId>, Problem> {
+    let Some(name) = &call.profile else { return Ok(None) };
+    let refused = || {
+        let reason = format!("{:?} is not a profile of this workspace", shortened(name, 80));
+        Problem::new("profile", reason, format!("use {}/profiles/{{profile}}", settings.workspace.resource()))
+    };
+    let (workspace, id) = parse_resource(name, "profiles").map_err(|_| refused())?;
+    if workspace != settings.workspace {
+        return Err(refused());
+    }
+    ProfileId::parse(id).map(Some).map_err(|_| refused())
+}
+
+fn previous(call: &Call<'_>) -> Result<String, Problem> {
+    call.previous_id.clone().filter(|it| !identity::is_blocked(it)).ok_or_else(|| {
+        Problem::new("previousId", "it is missing or a placeholder", "send the id the person had before")
+    })
+}
+
+/// The fact's name and its meaning; traits and consents go to `about`.
+fn meaning(
+    call: &mut Call<'_>,
+    about: &mut About,
+    settings: &Settings,
+    at: Timestamp,
+) -> Result<(String, Meaning), Problem> {
+    match call.kind {
+        CallKind::Identify => {
+            about.consents = consent::take_from_traits(&mut call.properties)?;
+            about.set = std::mem::take(&mut call.properties.values);
+            about.unset = std::mem::take(&mut call.properties.nulls);
+            about.email = about.set.get("email").and_then(|it| identity::email(&it.to_string()));
+            about.phone = about.set.get("phone").and_then(|it| identity::phone(&it.to_string()));
+            Ok(("Identify".to_owned(), Meaning::Traits))
+        }
+        CallKind::Page => Ok(("Page".to_owned(), Meaning::Tracked)),
+        CallKind::Screen => Ok(("Screen".to_owned(), Meaning::Tracked)),
+        CallKind::Group => Ok(("Group".to_owned(), Meaning::Tracked)),
+        CallKind::Alias => Ok(("Alias".to_owned(), Meaning::Tracked)),
+        CallKind::Track => {
+            let name = call.event.as_deref().ok_or_else(|| {
+                Problem::new("event", "it is missing", "send the event's name, such as \"Order Completed\"")
+            })?;
+            let (name, commerce) = match known(name) {
+                Some((name, commerce)) => (name.to_owned(), commerce),
+                None => (name.to_owned(), Commerce::Named),
+            };
+            let meaning = commerce_meaning(call, about, commerce, &name, settings, at)?;
+            Ok((name, meaning))
+        }
+    }
+}
+
+fn commerce_meaning(
+    call: &Call<'_>,
+    about: &mut About,
+    commerce: Commerce,
+    name: &str,
+    settings: &Settings,
+    at: Timestamp,
+) -> Result<Meaning, Problem> {
+    let told = &call.properties;
+    let cart = || told.word(&["cart_id", "cartId"]);
+    let purse = || orders::purse(told, settings, at);
+    let listed = || orders::products(call.raw_properties, &purse()?);
+    Ok(match commerce {
+        Commerce::Named => return Ok(message_meaning(told, about, name)),
+        Commerce::ConsentChanged => {
+            about.consents.push(consent::of_event(told)?);
+            Meaning::Consent
+        }
+        Commerce::ProductViewed => Meaning::ProductViewed(orders::product("properties", told, &purse()?)?.id),
+        Commerce::ProductAdded => {
+            Meaning::CartAdded(cart(), orders::product("properties", told, &purse()?)?.cart_line())
+        }
+        Commerce::ProductRemoved => {
+            let product = orders::product("properties", told, &purse()?)?;
+            Meaning::CartRemoved(cart(), product.id, product.quantity)
+        }
+        Commerce::CartViewed => {
+            let lines: Vec<CartLine> = listed()?.into_iter().map(orders::Product::cart_line).collect();
+            Meaning::CartShown(cart(), lines)
+        }
+        Commerce::CheckoutStarted => {
+            Meaning::CheckoutStarted(told.word(&["checkout_id", "checkoutId", "order_id", "orderId"]))
+        }
+        Commerce::OrderCompleted => {
+            Meaning::Order(OrderChange::Placed(orders::placed(told, listed()?, &purse()?, settings)?))
+        }
+        Commerce::OrderUpdated => {
+            // An update may be about anything, such as an address; only one that tells amounts replaces them.
+            let products = listed()?;
+            if orders::has_amount(told, &products) {
+                Meaning::Order(OrderChange::Placed(orders::placed(told, products, &purse()?, settings)?))
+            } else {
+                Meaning::Tracked
+            }
+        }
+        Commerce::OrderRefunded => {
+            Meaning::Order(OrderChange::Refunded(orders::refunded(told, &listed()?, &purse()?)?))
+        }
+        Commerce::OrderCancelled => Meaning::Order(OrderChange::Cancelled(orders::order_id(told)?)),
+    })
+}
+
+/// What became of a message, if it is one of ours; unsubscribing and complaining withdraw consent in any case.
+fn message_meaning(told: &Flat, about: &mut About, name: &str) -> Meaning {
+    let Some((channel, what)) = reaction(name) else { return Meaning::Tracked };
+    let granted = match what {
+        Reaction::Subscribed => Some(true),
+        Reaction::Event(MessageEvent::Unsubscribed | MessageEvent::Complained) => Some(false),
+        Reaction::Event(_) => None,
+    };
+    if let Some(granted) = granted {
+        let source = told.word(&["source"]).unwrap_or_else(|| name.to_ascii_lowercase().replace(' ', "-"));
+        about.consents.push(ConsentChange { channel, purpose: Purpose::Marketing, granted, source });
+    }
+    let decision = told.word(&["decision_id"]).and_then(|it| Uuid::parse_str(&it).ok());
+    match (what, decision) {
+        (Reaction::Event(event), Some(decision_id)) => Meaning::Message(MessageReaction {
+            decision_id,
+            campaign: told.word(&["campaign"]).unwrap_or_default(),
+            step: told.word(&["step"]).unwrap_or_default(),
+            event,
+        }),
+        _ => Meaning::Tracked,
+    }
+}
+
+/// Zone, locale and standing consents. What is wrong with them costs only them: the event itself is good.
+fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>) -> Result<(), Problem> {
+    let mut zone = |field: &str, name: Option<String>| {
+        let name = name?;
+        if jiff::tz::TimeZone::get(&name).is_ok() && name.len() <= 64 {
+            return Some(name);
+        }
+        let quoted = shortened(&name, 60);
+        let remedy = "use an IANA name such as Europe/Madrid; until then the workspace's zone counts";
+        warnings.push(Problem::new(field, format!("{quoted:?} is no known time zone"), remedy));
+        None
+    };
+    let own = ["timezone", "time_zone", "timeZone"]
+        .iter()
+        .find_map(|it| Some((it, about.set.get(*it)?.to_string())));
+    if let Some((field, name)) = own {
+        about.own_zone = zone(&format!("traits.{field}"), Some(name));
+    }
+    about.device_zone = zone("context.timezone", text("context.timezone", call.context.timezone, 512)?);
+    let own = about.set.get("locale").map(ToString::to_string);
+    about.locale = match own {
+        Some(own) => locale(&own),
+        None => text("context.locale", call.context.locale, 512)?.and_then(|it| locale(&it)),
+    };
+    about.standing = consent::of_context(call.context.consent);
+    Ok(())
+}
+
+/// A locale in the form of BCP 47; none if it cannot be one.
+fn locale(text: &str) -> Option<String> {
+    let text = text.trim().split('.').next().unwrap_or_default().replace('_', "-");
+    let sound = (2..=35).contains(&text.len())
+        && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+        && text.as_bytes()[0].is_ascii_alphabetic();
+    sound.then_some(text)
+}
+
+/// Scalar properties for rules and templates, without identifiers of anybody.
+fn properties(call: &mut Call<'_>) -> Properties {
+    let mut properties = std::mem::take(&mut call.properties.values);
+    if matches!(call.kind, CallKind::Page | CallKind::Screen) {
+        for (name, value) in [("name", &call.name), ("category", &call.category)] {
+            if let Some(value) = value {
+                properties.entry(name.to_owned()).or_insert_with(|| Scalar::Text(value.clone()));
+            }
+        }
+    }
+    if let Some(group) = &call.group_id {
+        properties.insert("group_id".to_owned(), Scalar::Text(group.clone()));
+    }
+    if let Ok(campaign) = object("context.campaign", call.context.campaign) {
+        for (name, value) in campaign.values {
+            properties.insert(format!("context.campaign.{name}"), value);
+        }
+    }
+    without_identifiers(properties)
+}
+
+/// Replaces what identifies a person by its presence.
+pub fn without_identifiers(properties: Properties) -> Properties {
+    properties
+        .into_iter()
+        .map(
+            |(name, value)| {
+                if identifies(&name, &value) { (name, Scalar::Bool(true)) } else { (name, value) }
+            },
+        )
+        .collect()
+}
+
+/// Whether a property holds an address, a number or an id of a person, by its name or by its look.
+pub fn identifies(name: &str, value: &Scalar) -> bool {
+    let Scalar::Text(text) = value else {
+        return matches!(value, Scalar::Int(_)) && matches!(last(name), "phone" | "user_id" | "userId");
+    };
+    if text.is_empty() {
+        return false;
+    }
+    matches!(
+        last(name),
+        "email" | "phone" | "user_id" | "userId" | "anonymous_id" | "anonymousId" | "username" | "ip"
+    ) || (text.contains('@') && identity::email(text).is_some())
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// The identifiers an alias joins to those of its event: the former id as each of the kinds it may be of.
+pub fn former(previous: &str) -> [Option<perennial_types::Identifier>; 2] {
+    [IdentifierKind::UserId, IdentifierKind::AnonymousId].map(|kind| identity::identifier(kind, previous))
+}
