@@ -1,0 +1,78 @@
+//! The cache in this process.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use moka::Expiry;
+use moka::future::Cache;
+use tokio::sync::broadcast;
+
+/// How many wake-ups a slow listener may be behind before it is told to look everywhere.
+const BACKLOG: usize = 1_024;
+
+#[derive(Clone, Debug)]
+pub struct Memory {
+    entries: Cache<String, Entry>,
+    wakes: broadcast::Sender<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    value: Bytes,
+    lifetime: Duration,
+}
+
+/// Each entry has its own lifetime, from when it was put.
+struct Lifetime;
+
+impl Expiry<String, Entry> for Lifetime {
+    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.lifetime)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.lifetime)
+    }
+}
+
+impl Memory {
+    pub fn new(bytes: u64) -> Self {
+        let weight =
+            |key: &String, entry: &Entry| u32::try_from(key.len() + entry.value.len()).unwrap_or(u32::MAX);
+        let entries = Cache::builder().max_capacity(bytes).weigher(weight).expire_after(Lifetime).build();
+        Self { entries, wakes: broadcast::Sender::new(BACKLOG) }
+    }
+
+    pub async fn get(&self, names: &[String]) -> Vec<Option<Bytes>> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.push(self.entries.get(name).await.map(|it| it.value));
+        }
+        found
+    }
+
+    pub async fn put(&self, name: String, value: Bytes, lifetime: Duration) {
+        self.entries.insert(name, Entry { value, lifetime }).await;
+    }
+
+    pub async fn forget(&self, names: &[String]) {
+        for name in names {
+            self.entries.invalidate(name).await;
+        }
+    }
+
+    pub fn wake(&self, channel: &str) {
+        // An error only says that nobody listens.
+        drop(self.wakes.send(channel.to_owned()));
+    }
+
+    pub fn subscribe(&self) -> broadcast::Receiver<String> {
+        self.wakes.subscribe()
+    }
+}
