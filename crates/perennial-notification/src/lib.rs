@@ -1,1 +1,4 @@
-//! Perennial.
+//! Delivery: templates, channels, the send ledger, suppression.
+
+pub mod channel;
+pub mod domain;

@@ -1,0 +1,7 @@
+//! What a message is and when it may be sent. No I/O.
+
+pub mod links;
+pub mod mail;
+pub mod message;
+pub mod reaction;
+pub mod template;
