@@ -7,6 +7,7 @@ use crate::model::Model;
 use crate::nbd::Nbd;
 use crate::optimise::{BOX, Found, Objective, minimise};
 use crate::parallel;
+use crate::pareto::{self, ParetoNbd};
 use crate::rows::{Row, Rows};
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +170,12 @@ pub fn fit_from(kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, F
         Kind::MbgNbd => search(names, &scaled, &starts, family(1, true)),
         Kind::BgCnbd(k) => search(names, &scaled, &starts, family(k, false)),
         Kind::MbgCnbd(k) => search(names, &scaled, &starts, family(k, true)),
+        Kind::ParetoNbd => {
+            search(names, &scaled, &starts, |values: &[f64], rows: &[Row], sums: &mut [f64]| {
+                let model = ParetoNbd { r: values[0], alpha: values[1], s: values[2], beta: values[3] };
+                pareto::add(&model, rows, sums);
+            })
+        }
         Kind::Nbd => search(names, &scaled, &starts, |values: &[f64], rows: &[Row], sums: &mut [f64]| {
             Nbd { r: values[0], alpha: values[1] }.add(rows, sums);
         }),
@@ -212,9 +219,11 @@ fn learnable(rows: &Rows) -> Result<(), FitError> {
     Ok(())
 }
 
-fn nobody_drops_out(model: &Model, _scale: f64) -> bool {
+fn nobody_drops_out(model: &Model, scale: f64) -> bool {
     match model {
         Model::BetaGeometric(BetaGeometric { a, b, .. }) => a / (a + b) < NO_DROPOUT,
+        // Over ten times the mean age.
+        Model::ParetoNbd(ParetoNbd { s, beta, .. }) => s * (10.0 * scale / beta).ln_1p() < NO_DROPOUT,
         Model::Nbd(_) => false,
     }
 }
@@ -248,6 +257,7 @@ fn starts(kind: Kind, rows: &[Row]) -> Vec<Vec<f64>> {
     };
     let shapes: &[[f64; 3]] = match kind {
         Kind::Nbd => &[[0.5, 0.0, 0.0], [3.0, 0.0, 0.0]],
+        Kind::ParetoNbd => &[[0.6, 0.6, 0.4], [2.0, 0.3, 0.1], [0.3, 2.0, 3.0], [8.0, 1.0, 1.0]],
         _ => &[[0.5, 1.0, 3.0], [2.0, 0.5, 1.0], [0.2, 2.0, 15.0], [8.0, 0.2, 4.0]],
     };
     let start = |&[r, second, third]: &[f64; 3]| -> Vec<f64> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `nbd`.
+/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `pareto-nbd`, `nbd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -19,6 +19,8 @@ pub enum Kind {
     BgCnbd(u32),
     /// MBG with Erlang-k gaps.
     MbgCnbd(u32),
+    /// An unseen exponential lifetime (Schmittlein, Morrison and Colombo 1987).
+    ParetoNbd,
     /// No dropout at all (Ehrenberg 1959).
     Nbd,
 }
@@ -29,6 +31,7 @@ impl Kind {
     pub fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::BgNbd | Self::MbgNbd | Self::BgCnbd(_) | Self::MbgCnbd(_) => &["r", "alpha", "a", "b"],
+            Self::ParetoNbd => &["r", "alpha", "s", "beta"],
             Self::Nbd => &["r", "alpha"],
         }
     }
@@ -46,6 +49,7 @@ impl fmt::Display for Kind {
             Self::MbgNbd => f.write_str("mbg-nbd"),
             Self::BgCnbd(k) => write!(f, "bg-cnbd-{k}"),
             Self::MbgCnbd(k) => write!(f, "mbg-cnbd-{k}"),
+            Self::ParetoNbd => f.write_str("pareto-nbd"),
             Self::Nbd => f.write_str("nbd"),
         }
     }
@@ -62,6 +66,7 @@ impl FromStr for Kind {
         match text {
             "bg-nbd" => Ok(Self::BgNbd),
             "mbg-nbd" => Ok(Self::MbgNbd),
+            "pareto-nbd" => Ok(Self::ParetoNbd),
             "nbd" => Ok(Self::Nbd),
             _ => match (regular("bg-cnbd-"), regular("mbg-cnbd-")) {
                 (Some(1), _) => Ok(Self::BgNbd),
@@ -72,7 +77,7 @@ impl FromStr for Kind {
                     "kind",
                     "is no model of transactions",
                     text,
-                    "use bg-nbd, mbg-nbd, bg-cnbd-K, mbg-cnbd-K (K up to 12) or nbd",
+                    "use pareto-nbd, bg-nbd, mbg-nbd, bg-cnbd-K, mbg-cnbd-K (K up to 12) or nbd",
                 )),
             },
         }

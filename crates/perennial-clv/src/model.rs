@@ -6,6 +6,7 @@ use crate::counts::Counts;
 use crate::error::InvalidValue;
 use crate::kind::Kind;
 use crate::nbd::Nbd;
+use crate::pareto::ParetoNbd;
 use crate::quadrature::GAUSS_12;
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,8 @@ pub(crate) trait Transactions {
         // Beyond 45 units of discount nothing is left to count.
         let end = horizon.min(45.0 / rate);
         let reach = (end / scale).ln_1p();
-        let panels = (reach / 1.2).ceil().max(1.0);
+        // Neither E nor the discount may change much within a panel.
+        let panels = (reach / 1.2).max(rate * end / 8.0).ceil().max(1.0);
         let width = reach / panels;
         let (mut times, mut weights) = (Vec::new(), Vec::new());
         let mut panel = 0.0;
@@ -85,6 +87,8 @@ pub enum Given {
 pub enum Model {
     /// BG/NBD, MBG/NBD and their regular forms.
     BetaGeometric(BetaGeometric),
+    /// An unseen lifetime.
+    ParetoNbd(ParetoNbd),
     /// Nobody drops out.
     Nbd(Nbd),
 }
@@ -147,6 +151,7 @@ impl Model {
             Kind::MbgNbd => family(1, true),
             Kind::BgCnbd(k) => family(k, false),
             Kind::MbgCnbd(k) => family(k, true),
+            Kind::ParetoNbd => Ok(Self::ParetoNbd(ParetoNbd::new(at(0), at(1), at(2), at(3))?)),
             Kind::Nbd => Ok(Self::Nbd(Nbd::new(at(0), at(1))?)),
         }
     }
@@ -161,6 +166,7 @@ impl Model {
                 (k, false) => Kind::BgCnbd(*k),
                 (k, true) => Kind::MbgCnbd(*k),
             },
+            Self::ParetoNbd(_) => Kind::ParetoNbd,
             Self::Nbd(_) => Kind::Nbd,
         }
     }
@@ -170,6 +176,7 @@ impl Model {
     pub fn params(&self) -> Vec<(&'static str, f64)> {
         let values = match self {
             Self::BetaGeometric(it) => vec![it.r, it.alpha, it.a, it.b],
+            Self::ParetoNbd(it) => vec![it.r, it.alpha, it.s, it.beta],
             Self::Nbd(it) => vec![it.r, it.alpha],
         };
         self.kind().parameters().iter().copied().zip(values).collect()
@@ -178,6 +185,7 @@ impl Model {
     fn inner(&self) -> &dyn Transactions {
         match self {
             Self::BetaGeometric(it) => it,
+            Self::ParetoNbd(it) => it,
             Self::Nbd(it) => it,
         }
     }

@@ -3,4 +3,5 @@
 mod data;
 mod fits;
 mod points;
+mod tables;
 mod values;

@@ -1,0 +1,131 @@
+//! The Pareto/NBD: Poisson orders, λ ~ Gamma(r, α), until an unseen exponential lifetime ends, μ ~ Gamma(s, β).
+//!
+//! Source: Schmittlein, Morrison and Colombo (1987); Fader and Hardie (2005), "A Note on Deriving the Pareto/NBD
+//! Model". The chance of being dead is an integral here, not a difference of hypergeometric functions.
+
+mod kernel;
+mod likelihood;
+
+pub(crate) use likelihood::add;
+
+use crate::counts::negative_binomial_tail;
+use crate::error::InvalidValue;
+use crate::model::Transactions;
+use crate::root;
+use crate::special::{logistic, saturation, softplus};
+use crate::summary::Summary;
+use kernel::Kernel;
+
+/// The Pareto/NBD with its parameters: shapes r and s, scales α and β in the unit of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ParetoNbd {
+    pub(crate) r: f64,
+    pub(crate) alpha: f64,
+    pub(crate) s: f64,
+    pub(crate) beta: f64,
+}
+
+impl ParetoNbd {
+    /// The model with these parameters.
+    ///
+    /// # Errors
+    /// Unless every parameter is positive and finite.
+    pub fn new(r: f64, alpha: f64, s: f64, beta: f64) -> Result<Self, InvalidValue> {
+        Ok(Self {
+            r: InvalidValue::positive("r", r)?,
+            alpha: InvalidValue::positive("alpha", alpha)?,
+            s: InvalidValue::positive("s", s)?,
+            beta: InvalidValue::positive("beta", beta)?,
+        })
+    }
+
+    fn rho(&self, it: &Summary) -> f64 {
+        self.r + f64::from(it.x())
+    }
+
+    /// ln of the odds of being dead against alive:
+    /// s ∫_{t_x}^T ((α+T)/(α+y))^(r+x) ((β+T)/(β+y))^s dy/(β+y).
+    fn ln_odds_dead(&self, it: &Summary) -> f64 {
+        let kernel = self.kernel(it, it.t_x());
+        let silence = it.silence();
+        let mut sum = 0.0;
+        kernel.visit(silence, false, 0.0, |point| sum += point.mass / (kernel.of_dropout + point.u));
+        (self.s * sum).ln()
+            + kernel.rho * (silence / kernel.of_orders).ln_1p()
+            + self.s * (silence / kernel.of_dropout).ln_1p()
+    }
+
+    /// The integral's shapes, with time counted from `start`.
+    fn kernel(&self, it: &Summary, start: f64) -> Kernel {
+        Kernel { rho: self.rho(it), s: self.s, of_orders: self.alpha + start, of_dropout: self.beta + start }
+    }
+}
+
+impl Transactions for ParetoNbd {
+    fn ln_likelihood(&self, it: &Summary) -> f64 {
+        likelihood::ln_likelihood(self, it)
+    }
+
+    fn p_alive(&self, it: &Summary) -> f64 {
+        logistic(-self.ln_odds_dead(it))
+    }
+
+    fn ln_p_alive(&self, it: &Summary) -> f64 {
+        -softplus(self.ln_odds_dead(it))
+    }
+
+    fn scale(&self, it: &Summary) -> f64 {
+        self.beta + it.age()
+    }
+
+    /// (r+x)/(α+T) · (β+T) · (1 − ((β+T)/(β+T+t))^(s−1))/(s−1), the removable point s = 1 included.
+    fn expected_if_alive(&self, it: &Summary, times: &[f64]) -> Vec<f64> {
+        let scale = self.beta + it.age();
+        let rate = self.rho(it) / (self.alpha + it.age());
+        times.iter().map(|t| rate * scale * saturation(self.s - 1.0, (t / scale).ln_1p())).collect()
+    }
+
+    /// Negative binomials up to death or the horizon, whichever is first, mixed over the time of death.
+    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64> {
+        let rho = self.rho(it);
+        let orders = self.alpha + it.age();
+        let dropout = self.beta + it.age();
+        let deaths = Kernel { rho: 1e-9, s: self.s, of_orders: orders, of_dropout: dropout };
+        let mut tail = negative_binomial_tail(rho, (t / orders).ln_1p());
+        let survives = (-self.s * (t / dropout).ln_1p()).exp();
+        for it in &mut tail {
+            *it *= survives;
+        }
+        // The steps of a count are as sharp as the rate is known: about √ρ of them in a unit of ln time.
+        deaths.visit(t, true, (rho.sqrt() / 16.0).min(8.0), |point| {
+            let chance = self.s * point.mass / (dropout + point.u);
+            if chance > 1e-14 {
+                let before_death = negative_binomial_tail(rho, point.ln_orders);
+                for (sum, it) in tail.iter_mut().zip(&before_death) {
+                    *sum += chance * it;
+                }
+            }
+        });
+        tail
+    }
+
+    /// (r+x) ∫₀ᵗ ((α+T)/(α+T+u))^(r+x) ((β+T)/(β+T+u))^s du/(α+T+u).
+    fn order_within_if_alive(&self, it: &Summary, t: f64) -> f64 {
+        let kernel = self.kernel(it, it.age());
+        let mut sum = 0.0;
+        kernel.visit(t, false, 0.0, |point| sum += point.mass / (kernel.of_orders + point.u));
+        (kernel.rho * sum).min(1.0)
+    }
+
+    fn order_ever_if_alive(&self, it: &Summary) -> f64 {
+        self.order_within_if_alive(it, f64::INFINITY)
+    }
+
+    fn next_order_if_alive(&self, it: &Summary, q: f64) -> Option<f64> {
+        root::next_order(self, it, q)
+    }
+
+    fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
+        root::lapse(self, it, threshold)
+    }
+}
