@@ -1,1 +1,3 @@
-//! Perennial.
+//! Offers, coupons, and the double-entry ledger behind them.
+
+pub mod domain;
