@@ -1,5 +1,4 @@
 //! Everything generated from `proto/`: messages, clients and servers, one module a package. Nothing here is by hand.
-#![expect(missing_docs, clippy::all, reason = "generated; the protos carry the documentation")]
 
 include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 

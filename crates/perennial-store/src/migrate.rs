@@ -17,7 +17,8 @@ pub struct Migration {
 pub(crate) async fn run(store: &Store, migrations: &[Migration]) -> Result<()> {
     let tx = store.write().await?;
     if store.backend() == Backend::Postgres {
-        execute(&tx, "taking turns to migrate", "SELECT pg_advisory_xact_lock(7036874417766)", vec![]).await?;
+        execute(&tx, "taking turns to migrate", "SELECT pg_advisory_xact_lock(7036874417766)", vec![])
+            .await?;
     }
     tx.execute_unprepared(
         "CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY, sequence BIGINT NOT NULL)",
@@ -45,5 +46,8 @@ fn statements(sql: &str, backend: Backend) -> Vec<String> {
         Backend::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION"),
     };
     let sql = sql.replace("{blob}", blob).replace("{uuid}", uuid).replace("{double}", double);
-    sql.split(";\n").map(|it| it.trim().trim_end_matches(';').to_owned()).filter(|it| !it.is_empty()).collect()
+    sql.split(";\n")
+        .map(|it| it.trim().trim_end_matches(';').to_owned())
+        .filter(|it| !it.is_empty())
+        .collect()
 }

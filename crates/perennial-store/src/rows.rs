@@ -68,7 +68,8 @@ pub async fn insert_rows(
     match Backend::of(db) {
         Backend::Postgres => {
             let arrays = transpose(table, rows);
-            let casts = (1..).zip(table.columns).map(|(n, (_, column))| format!("${n}::{}[]", column.postgres().0));
+            let casts =
+                (1..).zip(table.columns).map(|(n, (_, column))| format!("${n}::{}[]", column.postgres().0));
             let casts = casts.collect::<Vec<_>>().join(", ");
             let sql = format!("{insert} SELECT * FROM unnest({casts}) {conflict}");
             execute(db, table.name, &sql, arrays).await
@@ -196,4 +197,12 @@ pub async fn query_one(
 ) -> Result<Option<QueryResult>> {
     let backend: DbBackend = db.get_database_backend();
     db.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await.map_err(StoreError::of(what))
+}
+
+/// Reads a column of a row by its place.
+///
+/// # Errors
+/// If the value has another type than asked for.
+pub fn column<T: sea_orm::TryGetable>(row: &QueryResult, index: usize) -> Result<T> {
+    row.try_get_by_index(index).map_err(StoreError::of("reading a column"))
 }

@@ -13,8 +13,8 @@ mod scalar;
 
 pub use clock::{Clock, SimulatedClock, Timestamp, from_micros, micros};
 pub use fact::{
-    CartLine, Channel, ConsentChange, Fact, FactKind, Identifier, IdentifierKind, MessageEvent, MessageReaction,
-    Purpose,
+    CartLine, Channel, ConsentChange, Fact, FactKind, Identifier, IdentifierKind, MessageEvent,
+    MessageReaction, Purpose,
 };
 pub use fault::{Detail, Fault, Kind};
 pub use id::{InvalidName, MergeId, ProfileId, Workspace, hash_draw, new_id, parse_resource};

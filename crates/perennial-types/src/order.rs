@@ -194,7 +194,8 @@ impl OrderState {
     /// The part of net revenue whose cost is known, in minor units.
     #[must_use]
     pub fn revenue_with_known_cost(&self) -> i64 {
-        i64::try_from(i128::from(self.net_revenue()) * i128::from(self.cost_known_per_mille) / 1_000).unwrap_or(0)
+        i64::try_from(i128::from(self.net_revenue()) * i128::from(self.cost_known_per_mille) / 1_000)
+            .unwrap_or(0)
     }
 }
 

@@ -19,7 +19,8 @@ const THINGS: Table = Table {
 
 const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_thing",
-    sql: "CREATE TABLE thing (workspace TEXT NOT NULL, id {uuid} NOT NULL, count BIGINT NOT NULL, data {blob},
+    sql:
+        "CREATE TABLE thing (workspace TEXT NOT NULL, id {uuid} NOT NULL, count BIGINT NOT NULL, data {blob},
         score {double}, live BOOLEAN NOT NULL, PRIMARY KEY (workspace, id));\n
         CREATE INDEX thing_count ON thing (count);",
 }];
@@ -55,7 +56,9 @@ async fn many_rows_are_written_read_and_deleted_at_once() {
         let mut values = vec!["main".into()];
         let wanted = vec![5_i64.into(), 7_i64.into()];
         let condition = any_of(store.backend(), "count", Column::BigInt, wanted, &mut values);
-        let sql = format!("SELECT count, data, live FROM thing WHERE workspace = $1 AND {condition} ORDER BY count");
+        let sql = format!(
+            "SELECT count, data, live FROM thing WHERE workspace = $1 AND {condition} ORDER BY count"
+        );
         let rows = query(store.read(), "things", &sql, values).await.unwrap();
         let counts: Vec<i64> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
         assert_eq!(counts, [5, 7], "{:?}", store.backend());

@@ -1,0 +1,590 @@
+//! A service's own feed: appending in the transaction of the change, reading from any position.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use perennial_store::{
+    Backend, Column, DatabaseTransaction, QueryResult, Store, StoreError, Table, Value, column, execute,
+    insert_rows, query,
+};
+use perennial_types::{Clock, ProfileId, Timestamp, Workspace, from_micros, micros};
+use uuid::Uuid;
+
+use crate::{Bell, FeedError, NewRecord, Progress, Record, Topic};
+
+/// How many partitions a feed has: fixed when its tables are first made, alike in all services.
+pub const PARTITIONS: u16 = 16;
+
+/// Records kept in memory for each partition, so that readers close to the head cost no query.
+const TAIL: usize = 2_048;
+
+const RECORDS: Table = Table {
+    name: "feed_record",
+    columns: &[
+        ("partition", Column::BigInt),
+        ("seq", Column::BigInt),
+        ("workspace", Column::Text),
+        ("profile", Column::Uuid),
+        ("kind", Column::Text),
+        ("min_reader", Column::BigInt),
+        ("time", Column::BigInt),
+        ("origin_seq", Column::BigInt),
+        ("origin_instant", Column::BigInt),
+        ("historical", Column::Bool),
+        ("correction", Column::Bool),
+        ("payload", Column::Bytes),
+    ],
+};
+
+const HEADS: Table = Table {
+    name: "feed_head",
+    columns: &[
+        ("partition", Column::BigInt),
+        ("seq", Column::BigInt),
+        ("first_seq", Column::BigInt),
+        ("time", Column::BigInt),
+        ("progress_seq", Column::BigInt),
+        ("progress_instant", Column::BigInt),
+    ],
+};
+
+/// Where a feed's completeness comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedKind {
+    /// Ingestion's: its own positions are the measure of all others.
+    Source,
+    /// Any other service's: it is as complete as what it has read.
+    Derived,
+}
+
+/// A service's own feed. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    kind: FeedKind,
+    epoch: String,
+    store: Store,
+    clock: Clock,
+    bell: Bell,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Only on SQLite, where this process is the only writer.
+    heads: Vec<Head>,
+    tails: Vec<VecDeque<Record>>,
+    demands: BTreeMap<u16, Progress>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Head {
+    partition: u16,
+    seq: u64,
+    first_seq: u64,
+    time: Timestamp,
+    progress: Progress,
+}
+
+impl Memory {
+    /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
+    /// a tail is always an unbroken run.
+    fn remember(&mut self, appended: Appended) {
+        if self.heads.is_empty() {
+            return; // PostgreSQL: other processes append too, so only the tables know.
+        }
+        for head in appended.heads {
+            if let Some(kept) = self.heads.iter_mut().find(|it| it.partition == head.partition) {
+                kept.seq = kept.seq.max(head.seq);
+                kept.time = kept.time.max(head.time);
+                kept.progress = kept.progress.max(head.progress);
+            }
+        }
+        for record in appended.records {
+            let Some(tail) = self.tails.get_mut(usize::from(record.profile.partition(PARTITIONS))) else {
+                continue;
+            };
+            match tail.back().map(|last| last.seq) {
+                Some(last) if record.seq <= last => continue,
+                Some(last) if record.seq > last + 1 => tail.clear(),
+                _ => {}
+            }
+            tail.push_back(record);
+            if tail.len() > TAIL {
+                tail.pop_front();
+            }
+        }
+    }
+}
+
+/// One partition's question to [`Feed::read`].
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    /// The partition.
+    pub partition: u16,
+    /// The last record the reader has.
+    pub after_seq: u64,
+    /// It is news, too, when the feed is complete through here.
+    pub complete_after: Option<Progress>,
+}
+
+/// One partition's answer.
+#[derive(Clone, Debug)]
+pub struct PartitionRecords {
+    /// The partition.
+    pub partition: u16,
+    /// Records after the cursor, in order.
+    pub records: Vec<Record>,
+    /// The partition's last record.
+    pub head_seq: u64,
+    /// The first one still kept.
+    pub first_seq: u64,
+    /// What the records here reflect.
+    pub progress: Progress,
+}
+
+/// What was appended in a transaction; give it to [`Feed::announce`] after the commit.
+#[derive(Debug, Default)]
+#[must_use = "announce it after the commit, or readers wait for nothing"]
+pub struct Appended {
+    heads: Vec<Head>,
+    records: Vec<Record>,
+}
+
+impl Feed {
+    /// Opens the feed whose tables ([`crate::FEED_MIGRATIONS`]) are in `store`, making its partitions at the first time.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds another number of partitions than this version knows.
+    pub async fn open(
+        name: &str,
+        kind: FeedKind,
+        store: Store,
+        clock: Clock,
+        bell: Bell,
+    ) -> Result<Self, FeedError> {
+        let tx = store.write().await?;
+        if store.backend() == Backend::Postgres {
+            execute(&tx, "opening the feed", "SELECT pg_advisory_xact_lock(7036874417767)", vec![]).await?;
+        }
+        let rows = query(&tx, "the feed's epoch", "SELECT epoch, partitions FROM feed_epoch", vec![]).await?;
+        let epoch = if let Some(row) = rows.first() {
+            let partitions: i64 = column(row, 1)?;
+            if partitions != i64::from(PARTITIONS) {
+                let reason =
+                    format!("it was made with {partitions} partitions, this version uses {PARTITIONS}");
+                return Err(FeedError::Malformed { what: "the feed", reason });
+            }
+            column(row, 0)?
+        } else {
+            let epoch = perennial_types::new_id(clock.now()).hyphenated().to_string();
+            let sql = "INSERT INTO feed_epoch (epoch, partitions) VALUES ($1, $2)";
+            let values = vec![epoch.clone().into(), i64::from(PARTITIONS).into()];
+            execute(&tx, "making the feed", sql, values).await?;
+            let start = micros(Timestamp::MIN);
+            let head = |it: u16| {
+                let zero = || Value::from(0_i64);
+                vec![i64::from(it).into(), zero(), 1_i64.into(), start.into(), zero(), start.into()]
+            };
+            insert_rows(&tx, &HEADS, (0..PARTITIONS).map(head).collect(), "").await?;
+            epoch
+        };
+        let heads = load_heads(&tx, None).await?;
+        Store::commit(tx).await?;
+        let mut memory =
+            Memory { tails: vec![VecDeque::new(); usize::from(PARTITIONS)], ..Memory::default() };
+        if store.backend() == Backend::Sqlite {
+            memory.heads = heads;
+        }
+        let memory = Mutex::new(memory);
+        Ok(Self(Arc::new(Inner { name: name.into(), kind, epoch, store, clock, bell, memory })))
+    }
+
+    /// The feed's name: its service's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What changes when the feed is restored from a backup.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.0.epoch
+    }
+
+    /// The topic that rings when `partition` has news.
+    #[must_use]
+    pub fn topic(&self, partition: u16) -> Topic {
+        Topic::Feed(self.0.name.clone(), partition)
+    }
+
+    /// The topic that rings when somebody waits for `partition` to become more complete.
+    #[must_use]
+    pub fn demand_topic(&self, partition: u16) -> Topic {
+        Topic::Demand(self.0.name.clone(), partition)
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends ingestion's records: locks their partitions' heads, numbers them, and stamps them with the time of
+    /// receipt, which never decreases within a partition. Do this last in the transaction; on PostgreSQL with records
+    /// of one partition only.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn append(
+        &self,
+        tx: &DatabaseTransaction,
+        records: Vec<NewRecord>,
+    ) -> Result<Appended, FeedError> {
+        let mut partitions: BTreeMap<u16, Vec<NewRecord>> = BTreeMap::new();
+        for record in records {
+            partitions.entry(record.profile.partition(PARTITIONS)).or_default().push(record);
+        }
+        let wanted: Vec<u16> = partitions.keys().copied().collect();
+        let mut heads = self.lock_heads(tx, &wanted).await?;
+        let now = self.0.clock.now();
+        let mut appended = Vec::new();
+        for head in &mut heads {
+            let time = head.time.max(now);
+            head.time = time;
+            for record in partitions.remove(&head.partition).unwrap_or_default() {
+                head.seq += 1;
+                let origin = Progress { seq: head.seq, instant: time };
+                appended.push(stamp(record, head.seq, time, origin));
+            }
+            head.progress = Progress { seq: head.seq, instant: time };
+        }
+        self.write(tx, heads, appended).await
+    }
+
+    /// Appends derived records, each with what it reflects, and moves the partitions' progress. `records` must be in
+    /// the order of their origins within a partition.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn append_derived(
+        &self,
+        tx: &DatabaseTransaction,
+        records: Vec<(Progress, NewRecord)>,
+        progress: &BTreeMap<u16, Progress>,
+    ) -> Result<Appended, FeedError> {
+        let wanted: Vec<u16> = progress.keys().copied().collect();
+        let mut heads: BTreeMap<u16, Head> =
+            self.lock_heads(tx, &wanted).await?.into_iter().map(|it| (it.partition, it)).collect();
+        let mut appended = Vec::with_capacity(records.len());
+        for (origin, record) in records {
+            let Some(head) = heads.get_mut(&record.profile.partition(PARTITIONS)) else { continue };
+            head.seq += 1;
+            head.time = head.time.max(origin.instant);
+            appended.push(stamp(record, head.seq, origin.instant, origin));
+        }
+        for (partition, head) in &mut heads {
+            head.progress = head.progress.max(progress.get(partition).copied().unwrap_or(Progress::START));
+        }
+        self.write(tx, heads.into_values().collect(), appended).await
+    }
+
+    async fn lock_heads(&self, tx: &DatabaseTransaction, partitions: &[u16]) -> Result<Vec<Head>, FeedError> {
+        Ok(load_heads(tx, Some(partitions)).await?)
+    }
+
+    async fn write(
+        &self,
+        tx: &DatabaseTransaction,
+        heads: Vec<Head>,
+        records: Vec<Record>,
+    ) -> Result<Appended, FeedError> {
+        let rows = records.iter().map(|it| {
+            vec![
+                i64::from(it.profile.partition(PARTITIONS)).into(),
+                int(it.seq).into(),
+                it.workspace.as_str().into(),
+                it.profile.0.into(),
+                it.kind.as_str().into(),
+                i64::from(it.min_reader).into(),
+                micros(it.time).into(),
+                int(it.origin.seq).into(),
+                micros(it.origin.instant).into(),
+                it.historical.into(),
+                it.correction.into(),
+                it.payload.to_vec().into(),
+            ]
+        });
+        insert_rows(tx, &RECORDS, rows.collect(), "").await?;
+        save_heads(tx, &heads).await?;
+        Ok(Appended { heads, records })
+    }
+
+    /// Tells readers, after the commit, what was appended.
+    pub fn announce(&self, appended: Appended) {
+        let rung: Vec<u16> = appended.heads.iter().map(|it| it.partition).collect();
+        self.memory().remember(appended);
+        for partition in rung {
+            self.0.bell.ring(&self.topic(partition));
+        }
+    }
+
+    /// Reads what is after the cursors, at most `max` records of each. Does not wait. Where a cursor waits for more
+    /// completeness than there is, the feed moves on to the present instant (ingestion) or asks its service's reader to.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn read(&self, cursors: &[Cursor], max: usize) -> Result<Vec<PartitionRecords>, FeedError> {
+        let mut heads = self.heads(cursors).await?;
+        let wanting: Vec<(u16, Progress)> = cursors
+            .iter()
+            .zip(&heads)
+            .filter_map(|(cursor, head)| {
+                Some((cursor.partition, cursor.complete_after?)).filter(|it| !head.progress.reaches(it.1))
+            })
+            .collect();
+        if !wanting.is_empty() {
+            match self.0.kind {
+                FeedKind::Source => {
+                    // Completeness through an instant that is still to come cannot be had yet.
+                    let now = self.0.clock.now();
+                    let wants_time = |it: &(u16, Progress)| {
+                        it.1.instant <= now
+                            && heads.iter().any(|head| head.partition == it.0 && head.time < it.1.instant)
+                    };
+                    let partitions: Vec<u16> =
+                        wanting.iter().filter(|it| wants_time(it)).map(|it| it.0).collect();
+                    if !partitions.is_empty() {
+                        self.complete_through(&partitions, now).await?;
+                        heads = self.heads(cursors).await?;
+                    }
+                }
+                FeedKind::Derived => self.demand(&wanting),
+            }
+        }
+        let mut answers = Vec::with_capacity(cursors.len());
+        for (cursor, head) in cursors.iter().zip(heads) {
+            let records = if cursor.after_seq < head.seq {
+                match self.from_tail(cursor, head.seq, max) {
+                    Some(records) => records,
+                    None => self.from_table(cursor, max).await?,
+                }
+            } else {
+                Vec::new()
+            };
+            answers.push(self.answer(head, cursor, records));
+        }
+        Ok(answers)
+    }
+
+    fn answer(&self, head: Head, cursor: &Cursor, records: Vec<Record>) -> PartitionRecords {
+        let last = records.last().map_or(cursor.after_seq, |it| it.seq);
+        let progress = match records.last() {
+            // More is to come, perhaps of the same origin.
+            Some(record) if last < head.seq => match self.0.kind {
+                FeedKind::Source => record.origin,
+                FeedKind::Derived => Progress::before(record.origin, false).min(head.progress),
+            },
+            _ => head.progress,
+        };
+        PartitionRecords {
+            partition: head.partition,
+            records,
+            // On PostgreSQL a later commit may have been seen by the second query: the head is at least that.
+            head_seq: head.seq.max(last),
+            first_seq: head.first_seq,
+            progress,
+        }
+    }
+
+    async fn heads(&self, cursors: &[Cursor]) -> Result<Vec<Head>, FeedError> {
+        let heads = match self.0.store.backend() {
+            Backend::Sqlite => self.memory().heads.clone(),
+            Backend::Postgres => {
+                let mut values = Vec::new();
+                let partitions = cursors.iter().map(|it| i64::from(it.partition).into()).collect();
+                let condition = perennial_store::any_of(
+                    Backend::Postgres,
+                    "partition",
+                    Column::BigInt,
+                    partitions,
+                    &mut values,
+                );
+                let sql = format!("{SELECT_HEADS} WHERE {condition}");
+                let rows = query(self.0.store.read(), "the feed's heads", &sql, values).await?;
+                rows.iter().map(head_of).collect::<Result<_, _>>()?
+            }
+        };
+        cursors
+            .iter()
+            .map(|cursor| {
+                heads.iter().find(|it| it.partition == cursor.partition).copied().ok_or_else(|| {
+                    FeedError::Malformed {
+                        what: "a cursor",
+                        reason: format!(
+                            "there is no partition {}: they are 0 to {}",
+                            cursor.partition,
+                            PARTITIONS - 1
+                        ),
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// Makes sure that nothing received before `now` can still appear: later commits are stamped `now` or later, and
+    /// those already under way hold the heads that are taken here.
+    async fn complete_through(&self, partitions: &[u16], now: Timestamp) -> Result<(), FeedError> {
+        let tx = self.0.store.write().await?;
+        let mut heads = self.lock_heads(&tx, partitions).await?;
+        for head in &mut heads {
+            head.time = head.time.max(now);
+            head.progress = Progress { seq: head.seq, instant: head.time };
+        }
+        save_heads(&tx, &heads).await?;
+        Store::commit(tx).await?;
+        self.memory().remember(Appended { heads, records: Vec::new() });
+        Ok(())
+    }
+
+    fn demand(&self, wanting: &[(u16, Progress)]) {
+        let mut rung = Vec::new();
+        {
+            let mut memory = self.memory();
+            for (partition, wanted) in wanting {
+                let demand = memory.demands.entry(*partition).or_insert(Progress::START);
+                if !demand.reaches(*wanted) {
+                    *demand = demand.union(*wanted);
+                    rung.push(*partition);
+                }
+            }
+        }
+        for partition in rung {
+            self.0.bell.ring(&self.demand_topic(partition));
+        }
+    }
+
+    /// How complete somebody waits for `partition` to become.
+    #[must_use]
+    pub fn demanded(&self, partition: u16) -> Progress {
+        self.memory().demands.get(&partition).copied().unwrap_or(Progress::START)
+    }
+
+    /// How complete the service's own reader says `partition` is.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn progress(&self, partition: u16) -> Result<Progress, FeedError> {
+        let cursor = Cursor { partition, after_seq: 0, complete_after: None };
+        Ok(self.heads(&[cursor]).await?.first().map_or(Progress::START, |it| it.progress))
+    }
+
+    fn from_tail(&self, cursor: &Cursor, head: u64, max: usize) -> Option<Vec<Record>> {
+        let memory = self.memory();
+        let tail = memory.tails.get(usize::from(cursor.partition))?;
+        let first = tail.front()?.seq;
+        if cursor.after_seq + 1 < first {
+            return None;
+        }
+        let skip = usize::try_from(cursor.after_seq + 1 - first).ok()?;
+        // A commit that is announced between the reading of the heads and here must not be seen yet.
+        Some(tail.iter().skip(skip).take_while(|it| it.seq <= head).take(max).cloned().collect())
+    }
+
+    async fn from_table(&self, cursor: &Cursor, max: usize) -> Result<Vec<Record>, FeedError> {
+        let sql = "SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
+                   correction, payload FROM feed_record WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let values = vec![i64::from(cursor.partition).into(), int(cursor.after_seq).into(), limit.into()];
+        let rows = query(self.0.store.read(), "the feed's records", sql, values).await?;
+        rows.iter().map(record_of).collect()
+    }
+}
+
+fn stamp(record: NewRecord, seq: u64, time: Timestamp, origin: Progress) -> Record {
+    Record {
+        seq,
+        workspace: record.workspace,
+        profile: record.profile,
+        kind: record.kind.to_owned(),
+        min_reader: 1,
+        time,
+        origin,
+        historical: record.historical || record.correction,
+        correction: record.correction,
+        payload: record.payload,
+    }
+}
+
+const SELECT_HEADS: &str =
+    "SELECT partition, seq, first_seq, time, progress_seq, progress_instant FROM feed_head";
+
+async fn load_heads(tx: &DatabaseTransaction, locked: Option<&[u16]>) -> Result<Vec<Head>, StoreError> {
+    let mut values = Vec::new();
+    let sql = match locked {
+        Some(partitions) => {
+            let wanted = partitions.iter().map(|it| i64::from(*it).into()).collect();
+            let condition =
+                perennial_store::any_of(Backend::of(tx), "partition", Column::BigInt, wanted, &mut values);
+            // SQLite's write transaction holds all heads already.
+            let lock = if Backend::of(tx) == Backend::Postgres { "FOR UPDATE" } else { "" };
+            format!("{SELECT_HEADS} WHERE {condition} ORDER BY partition {lock}")
+        }
+        None => format!("{SELECT_HEADS} ORDER BY partition"),
+    };
+    query(tx, "the feed's heads", &sql, values).await?.iter().map(head_of).collect()
+}
+
+async fn save_heads(tx: &DatabaseTransaction, heads: &[Head]) -> Result<(), StoreError> {
+    let rows = heads.iter().map(|it| {
+        vec![
+            i64::from(it.partition).into(),
+            int(it.seq).into(),
+            int(it.first_seq).into(),
+            micros(it.time).into(),
+            int(it.progress.seq).into(),
+            micros(it.progress.instant).into(),
+        ]
+    });
+    let update = "ON CONFLICT (partition) DO UPDATE SET seq = excluded.seq, time = excluded.time, \
+                  progress_seq = excluded.progress_seq, progress_instant = excluded.progress_instant";
+    insert_rows(tx, &HEADS, rows.collect(), update).await?;
+    Ok(())
+}
+
+fn head_of(row: &QueryResult) -> Result<Head, StoreError> {
+    let instant = |at: i64| from_micros(at);
+    Ok(Head {
+        partition: u16::try_from(column::<i64>(row, 0)?).unwrap_or_default(),
+        seq: unsigned(column(row, 1)?),
+        first_seq: unsigned(column(row, 2)?),
+        time: instant(column(row, 3)?),
+        progress: Progress { seq: unsigned(column(row, 4)?), instant: instant(column(row, 5)?) },
+    })
+}
+
+fn record_of(row: &QueryResult) -> Result<Record, FeedError> {
+    let workspace: String = column(row, 1)?;
+    let workspace = Workspace::parse(&workspace)
+        .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })?;
+    Ok(Record {
+        seq: unsigned(column(row, 0)?),
+        workspace,
+        profile: ProfileId(column::<Uuid>(row, 2)?),
+        kind: column(row, 3)?,
+        min_reader: u32::try_from(column::<i64>(row, 4)?).unwrap_or(u32::MAX),
+        time: from_micros(column(row, 5)?),
+        origin: Progress { seq: unsigned(column(row, 6)?), instant: from_micros(column(row, 7)?) },
+        historical: column(row, 8)?,
+        correction: column(row, 9)?,
+        payload: column::<Vec<u8>>(row, 10)?.into(),
+    })
+}
+
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}

@@ -1,0 +1,430 @@
+//! The SQL of a fold: checkpoints, states, transfers, parked profiles, errands, commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use perennial_store::{
+    Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, Value, any_of,
+    column, delete_rows, execute, insert_rows, query,
+};
+use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, from_micros, micros};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::feed::{int, unsigned};
+use crate::fold::{Command, Timers};
+use crate::{FeedError, PARTITIONS};
+
+/// A profile, as the key of everything.
+pub(crate) type Key = (Workspace, ProfileId);
+
+/// A profile's state as it was loaded or is to be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept<S> {
+    pub(crate) state: S,
+    pub(crate) timers: Timers,
+}
+
+/// A move of one checkpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Move {
+    pub(crate) feed: String,
+    pub(crate) partition: u16,
+    pub(crate) epoch: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+const CHECKPOINTS: Table = Table {
+    name: "checkpoint",
+    columns: &[
+        ("consumer", Column::Text),
+        ("feed", Column::Text),
+        ("partition", Column::BigInt),
+        ("epoch", Column::Text),
+        ("seq", Column::BigInt),
+        ("previous", Column::BigInt),
+    ],
+};
+
+/// Where a reader stands in one partition of one feed: epoch and last record.
+pub(crate) type Checkpoints = BTreeMap<(String, u16), (String, u64)>;
+
+pub(crate) async fn checkpoints(
+    db: &impl ConnectionTrait,
+    consumer: &str,
+) -> Result<Checkpoints, StoreError> {
+    let sql = "SELECT feed, partition, epoch, seq FROM checkpoint WHERE consumer = $1";
+    query(db, "checkpoints", sql, vec![consumer.into()])
+        .await?
+        .iter()
+        .map(|row| {
+            let partition = u16::try_from(column::<i64>(row, 1)?).unwrap_or_default();
+            Ok(((column(row, 0)?, partition), (column(row, 2)?, unsigned(column(row, 3)?))))
+        })
+        .collect()
+}
+
+/// Moves checkpoints by compare-and-set: the fence. If one is not where this worker left it, another one holds the lane.
+pub(crate) async fn move_checkpoints(
+    tx: &DatabaseTransaction,
+    consumer: &str,
+    moves: &[Move],
+) -> Result<(), FeedError> {
+    let rows = moves.iter().map(|it| {
+        vec![
+            consumer.into(),
+            it.feed.as_str().into(),
+            i64::from(it.partition).into(),
+            it.epoch.as_str().into(),
+            int(it.to).into(),
+            int(it.from).into(),
+        ]
+    });
+    let guard = "ON CONFLICT (consumer, feed, partition) DO UPDATE \
+                 SET seq = excluded.seq, previous = excluded.previous, epoch = excluded.epoch \
+                 WHERE checkpoint.seq = excluded.previous AND checkpoint.epoch IN (excluded.epoch, '')";
+    let moved = insert_rows(tx, &CHECKPOINTS, rows.collect(), guard).await?;
+    if moved == moves.len() as u64 { Ok(()) } else { Err(FeedError::Fenced) }
+}
+
+const STATES: Table = Table {
+    name: "profile_state",
+    columns: &[
+        ("workspace", Column::Text),
+        ("profile", Column::Uuid),
+        ("lane", Column::BigInt),
+        ("partition", Column::BigInt),
+        ("state", Column::Text),
+        ("timers", Column::Text),
+        ("due", Column::BigInt),
+    ],
+};
+
+fn by_workspace(keys: &BTreeSet<Key>) -> BTreeMap<&Workspace, Vec<Value>> {
+    let mut grouped: BTreeMap<&Workspace, Vec<Value>> = BTreeMap::new();
+    for (workspace, profile) in keys {
+        grouped.entry(workspace).or_default().push(profile.0.into());
+    }
+    grouped
+}
+
+pub(crate) async fn load<S: DeserializeOwned>(
+    db: &impl ConnectionTrait,
+    keys: &BTreeSet<Key>,
+) -> Result<BTreeMap<Key, Kept<S>>, StoreError> {
+    let mut found = BTreeMap::new();
+    for (workspace, profiles) in by_workspace(keys) {
+        let mut values = vec![workspace.as_str().into()];
+        let condition = any_of(Backend::of(db), "profile", Column::Uuid, profiles, &mut values);
+        let sql =
+            format!("SELECT profile, state, timers FROM profile_state WHERE workspace = $1 AND {condition}");
+        for row in query(db, "states", &sql, values).await? {
+            let key = (workspace.clone(), ProfileId(column::<Uuid>(&row, 0)?));
+            found.insert(key, kept(&row, 1)?);
+        }
+    }
+    Ok(found)
+}
+
+fn kept<S: DeserializeOwned>(row: &QueryResult, first: usize) -> Result<Kept<S>, StoreError> {
+    let (state, timers): (String, String) = (column(row, first)?, column(row, first + 1)?);
+    let corrupt =
+        |error: serde_json::Error| StoreError::Corrupt { what: "profile state", reason: error.to_string() };
+    Ok(Kept {
+        state: serde_json::from_str(&state).map_err(corrupt)?,
+        timers: serde_json::from_str(&timers).map_err(corrupt)?,
+    })
+}
+
+fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    let corrupt =
+        |error: serde_json::Error| StoreError::Corrupt { what: "profile state", reason: error.to_string() };
+    serde_json::to_string(value).map_err(corrupt)
+}
+
+/// Writes states. A parked profile's timers rest: they are kept, but not due.
+pub(crate) async fn save<S: Serialize>(
+    tx: &DatabaseTransaction,
+    lane_of: impl Fn(u16) -> i64,
+    states: &[(Key, Kept<S>, bool)],
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(states.len());
+    for ((workspace, profile), kept, parked) in states {
+        let partition = profile.partition(PARTITIONS);
+        let due = if *parked { None } else { kept.timers.due().map(micros) };
+        rows.push(vec![
+            workspace.as_str().into(),
+            profile.0.into(),
+            lane_of(partition).into(),
+            i64::from(partition).into(),
+            text(&kept.state)?.into(),
+            text(&kept.timers)?.into(),
+            due.into(),
+        ]);
+    }
+    let update = "ON CONFLICT (workspace, profile) DO UPDATE \
+                  SET state = excluded.state, timers = excluded.timers, due = excluded.due";
+    insert_rows(tx, &STATES, rows, update).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove(tx: &DatabaseTransaction, keys: &[Key]) -> Result<(), StoreError> {
+    let table = Table { name: "profile_state", columns: &STATES.columns[..2] };
+    let keys = keys.iter().map(|(workspace, profile)| vec![workspace.as_str().into(), profile.0.into()]);
+    delete_rows(tx, &table, keys.collect()).await?;
+    Ok(())
+}
+
+/// Profiles of a lane whose earliest timer is at or before `through`, earliest first.
+pub(crate) async fn due(
+    db: &impl ConnectionTrait,
+    lane: i64,
+    through: Timestamp,
+    most: usize,
+) -> Result<Vec<(Key, Timestamp)>, FeedError> {
+    let sql = "SELECT workspace, profile, due FROM profile_state WHERE lane = $1 AND due <= $2 ORDER BY due LIMIT $3";
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = query(db, "due timers", sql, vec![lane.into(), micros(through).into(), most.into()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(((workspace(row, 0)?, ProfileId(column::<Uuid>(row, 1)?)), from_micros(column(row, 2)?)))
+        })
+        .collect()
+}
+
+pub(crate) async fn next_due(db: &impl ConnectionTrait, lane: i64) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT due FROM profile_state WHERE lane = $1 AND due IS NOT NULL ORDER BY due LIMIT 1";
+    let rows = query(db, "the next timer", sql, vec![lane.into()]).await?;
+    rows.first().map(|row| Ok(from_micros(column(row, 0)?))).transpose()
+}
+
+fn workspace(row: &QueryResult, index: usize) -> Result<Workspace, StoreError> {
+    let name: String = column(row, index)?;
+    Workspace::parse(&name)
+        .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })
+}
+
+const TRANSFERS: Table = Table {
+    name: "transfer",
+    columns: &[
+        ("workspace", Column::Text),
+        ("merge_id", Column::Uuid),
+        ("profile", Column::Uuid),
+        ("state", Column::Text),
+        ("timers", Column::Text),
+    ],
+};
+
+/// What a profile left behind when it was merged away; no state if it was parked then.
+pub(crate) type Transfers<S> = BTreeMap<MergeId, Option<Kept<S>>>;
+
+pub(crate) async fn transfers<S: DeserializeOwned>(
+    db: &impl ConnectionTrait,
+    wanted: &BTreeSet<(Workspace, MergeId)>,
+) -> Result<Transfers<S>, StoreError> {
+    let mut grouped: BTreeMap<&Workspace, Vec<Value>> = BTreeMap::new();
+    for (workspace, merge) in wanted {
+        grouped.entry(workspace).or_default().push(merge.0.into());
+    }
+    let mut found = BTreeMap::new();
+    for (workspace, merges) in grouped {
+        let mut values = vec![workspace.as_str().into()];
+        let condition = any_of(Backend::of(db), "merge_id", Column::Uuid, merges, &mut values);
+        let sql =
+            format!("SELECT merge_id, state, timers FROM transfer WHERE workspace = $1 AND {condition}");
+        for row in query(db, "transfers", &sql, values).await? {
+            let state: Option<String> = column(&row, 1)?;
+            let transfer = if state.is_some() { Some(kept(&row, 1)?) } else { None };
+            found.insert(MergeId(column(&row, 0)?), transfer);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) async fn save_transfers<S: Serialize>(
+    tx: &DatabaseTransaction,
+    transfers: &[(Workspace, MergeId, ProfileId, Option<Kept<S>>)],
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(transfers.len());
+    for (workspace, merge, profile, kept) in transfers {
+        let state = kept.as_ref().map(|it| text(&it.state)).transpose()?;
+        let timers = text(&kept.as_ref().map(|it| it.timers.clone()).unwrap_or_default())?;
+        rows.push(vec![
+            workspace.as_str().into(),
+            merge.0.into(),
+            profile.0.into(),
+            state.into(),
+            timers.into(),
+        ]);
+    }
+    let update =
+        "ON CONFLICT (workspace, merge_id) DO UPDATE SET state = excluded.state, timers = excluded.timers";
+    insert_rows(tx, &TRANSFERS, rows, update).await?;
+    Ok(())
+}
+
+pub(crate) async fn remove_transfers(
+    tx: &DatabaseTransaction,
+    merges: &[(Workspace, MergeId)],
+) -> Result<(), StoreError> {
+    let table = Table { name: "transfer", columns: &TRANSFERS.columns[..2] };
+    let keys = merges.iter().map(|(workspace, merge)| vec![workspace.as_str().into(), merge.0.into()]);
+    delete_rows(tx, &table, keys.collect()).await?;
+    Ok(())
+}
+
+const ERRANDS: Table = Table {
+    name: "errand",
+    columns: &[
+        ("workspace", Column::Text),
+        ("name", Column::Text),
+        ("lane", Column::BigInt),
+        ("at", Column::BigInt),
+        ("after", Column::Uuid),
+    ],
+};
+
+/// A visit to every profile of a workspace in one lane, and how far it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Errand {
+    pub(crate) workspace: Workspace,
+    pub(crate) name: String,
+    pub(crate) at: Timestamp,
+    pub(crate) after: Option<Uuid>,
+}
+
+pub(crate) async fn start_errand(
+    tx: &DatabaseTransaction,
+    workspace: &Workspace,
+    name: &str,
+    at: Timestamp,
+    lanes: i64,
+) -> Result<(), StoreError> {
+    let row = |lane: i64| {
+        let after = Value::Uuid(None);
+        vec![workspace.as_str().into(), name.into(), lane.into(), micros(at).into(), after]
+    };
+    let again = "ON CONFLICT (workspace, name, lane) DO UPDATE SET at = excluded.at, after = NULL";
+    insert_rows(tx, &ERRANDS, (0..lanes).map(row).collect(), again).await?;
+    Ok(())
+}
+
+pub(crate) async fn errands(db: &impl ConnectionTrait, lane: i64) -> Result<Vec<Errand>, StoreError> {
+    let sql = "SELECT workspace, name, at, after FROM errand WHERE lane = $1 ORDER BY at, workspace, name";
+    let rows = query(db, "errands", sql, vec![lane.into()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Errand {
+                workspace: workspace(row, 0)?,
+                name: column(row, 1)?,
+                at: from_micros(column(row, 2)?),
+                after: column(row, 3)?,
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn next_visits(
+    db: &impl ConnectionTrait,
+    lane: i64,
+    errand: &Errand,
+    most: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let sql = "SELECT profile FROM profile_state WHERE workspace = $1 AND profile > $2 AND lane = $3 \
+               ORDER BY profile LIMIT $4";
+    let after = errand.after.unwrap_or(Uuid::nil());
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = vec![errand.workspace.as_str().into(), after.into(), lane.into(), most.into()];
+    let rows = query(db, "profiles to visit", sql, values).await?;
+    rows.iter().map(|row| Ok((errand.workspace.clone(), ProfileId(column::<Uuid>(row, 0)?)))).collect()
+}
+
+/// Keeps how far an errand is, or ends it.
+pub(crate) async fn advance_errand(
+    tx: &DatabaseTransaction,
+    lane: i64,
+    errand: &Errand,
+    last: Option<ProfileId>,
+) -> Result<(), StoreError> {
+    let key = vec![errand.workspace.as_str().into(), errand.name.as_str().into(), lane.into()];
+    if let Some(last) = last {
+        let sql = "UPDATE errand SET after = $4 WHERE workspace = $1 AND name = $2 AND lane = $3";
+        execute(tx, "an errand", sql, key.into_iter().chain([last.0.into()]).collect()).await?;
+    } else {
+        let sql = "DELETE FROM errand WHERE workspace = $1 AND name = $2 AND lane = $3";
+        execute(tx, "an errand", sql, key).await?;
+    }
+    Ok(())
+}
+
+const OUTBOX: Table = Table {
+    name: "outbox",
+    columns: &[
+        ("workspace", Column::Text),
+        ("id", Column::Uuid),
+        ("target", Column::Text),
+        ("not_before", Column::BigInt),
+        ("payload", Column::Bytes),
+    ],
+};
+
+/// Leaves commands in the outbox; one that is there already stays as it is.
+pub(crate) async fn save_commands(
+    tx: &DatabaseTransaction,
+    commands: Vec<Command>,
+) -> Result<(), StoreError> {
+    let rows = commands.into_iter().map(|it| {
+        vec![
+            it.workspace.as_str().into(),
+            it.id.into(),
+            it.target.into(),
+            micros(it.not_before).into(),
+            it.payload.into(),
+        ]
+    });
+    insert_rows(tx, &OUTBOX, rows.collect(), "ON CONFLICT (workspace, id) DO NOTHING").await?;
+    Ok(())
+}
+
+pub(crate) async fn commands(
+    db: &impl ConnectionTrait,
+    target: &'static str,
+    through: Timestamp,
+    most: usize,
+) -> Result<Vec<Command>, StoreError> {
+    let sql = "SELECT workspace, id, not_before, payload FROM outbox WHERE target = $1 AND not_before <= $2 \
+               ORDER BY not_before, id LIMIT $3";
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = query(db, "commands", sql, vec![target.into(), micros(through).into(), most.into()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Command {
+                workspace: workspace(row, 0)?,
+                id: column(row, 1)?,
+                target,
+                not_before: from_micros(column(row, 2)?),
+                payload: column(row, 3)?,
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn next_command(
+    db: &impl ConnectionTrait,
+    target: &'static str,
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT not_before FROM outbox WHERE target = $1 ORDER BY not_before LIMIT 1";
+    let rows = query(db, "the next command", sql, vec![target.into()]).await?;
+    rows.first().map(|row| Ok(from_micros(column(row, 0)?))).transpose()
+}
+
+pub(crate) async fn remove_commands(
+    tx: &DatabaseTransaction,
+    done: &[(Workspace, Uuid)],
+) -> Result<(), StoreError> {
+    let table = Table { name: "outbox", columns: &OUTBOX.columns[..2] };
+    let keys = done.iter().map(|(workspace, id)| vec![workspace.as_str().into(), (*id).into()]);
+    delete_rows(tx, &table, keys.collect()).await?;
+    Ok(())
+}

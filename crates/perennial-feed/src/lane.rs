@@ -1,0 +1,608 @@
+//! One worker of a reader: it fetches from all sources, waits until they agree on how far the world is, and applies
+//! what is ready in one transaction that first moves the checkpoints.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use perennial_api::feed::v1 as wire;
+use perennial_store::{Backend, Store};
+use perennial_types::{Clock, Timestamp, from_micros, micros};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::batch::{Batch, Incoming, Outcome, PartitionBatch};
+use crate::keep::{self, Key, Move};
+use crate::reader::Reader;
+use crate::{FeedError, Fold, Listener, Merge, Progress, Record};
+
+/// Records applied in one transaction, at most.
+const MOST_RECORDS: usize = 500;
+/// Profiles whose timers fire in one transaction, at most (more only if they are due at the very same instant).
+const MOST_DUE: usize = 500;
+
+pub(crate) struct Lane<F: Fold> {
+    reader: Arc<Reader<F>>,
+    number: i64,
+    listener: Listener,
+    parts: BTreeMap<u16, Part>,
+    next_due: Option<Timestamp>,
+    parked: BTreeSet<Key>,
+    errands: Vec<keep::Errand>,
+    /// After a batch that could not be written: one record at a time until it is past.
+    most: usize,
+    condemned: Option<(Key, String)>,
+    loaded: bool,
+}
+
+struct Part {
+    sources: Vec<Fetched>,
+    progress: Progress,
+}
+
+#[derive(Default)]
+struct Fetched {
+    epoch: String,
+    applied: u64,
+    last: u64,
+    head: u64,
+    claim: Option<Progress>,
+    buffer: VecDeque<Record>,
+}
+
+impl<F: Fold> Lane<F> {
+    pub(crate) fn new(reader: Arc<Reader<F>>, number: i64, partitions: &[u16], listener: Listener) -> Self {
+        let parts = partitions
+            .iter()
+            .map(|it| {
+                let sources = reader.sources.iter().map(|_| Fetched::default()).collect();
+                (*it, Part { sources, progress: Progress::START })
+            })
+            .collect();
+        Self {
+            reader,
+            number,
+            listener,
+            parts,
+            next_due: None,
+            parked: BTreeSet::new(),
+            errands: Vec::new(),
+            most: MOST_RECORDS,
+            condemned: None,
+            loaded: false,
+        }
+    }
+
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut failures: u32 = 0;
+        while !stop.is_cancelled() {
+            let worked = tokio::select! {
+                () = stop.cancelled() => return,
+                worked = self.work() => worked,
+            };
+            match worked {
+                Ok(true) => failures = 0,
+                Ok(false) => {
+                    failures = 0;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = self.wait() => {}
+                    }
+                }
+                Err(error) => {
+                    self.loaded = false;
+                    failures += 1;
+                    if matches!(error, FeedError::Fenced) {
+                        debug!(consumer = %self.reader.name, lane = self.number, "lane is held by another worker");
+                    } else if error.is_transient() {
+                        warn!(consumer = %self.reader.name, lane = self.number, error = %chain(&error), "lane tries again");
+                    } else {
+                        error!(consumer = %self.reader.name, lane = self.number, error = %chain(&error), "lane stopped");
+                    }
+                    let pause = Duration::from_millis(50 << failures.min(8));
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a ring, for the next timer, or (where commits of other processes do not ring here) a little while.
+    async fn wait(&self) {
+        let held = self.reader.held();
+        // A timer that is due already waits for the sources to come that far: they ring.
+        let now = self.reader.clock.now();
+        let due = self.next_due.filter(|due| *due > now && held.is_none_or(|held| *due < held));
+        let everything_rings =
+            self.reader.store.backend() == Backend::Sqlite && self.reader.sources.iter().all(|it| it.local);
+        if everything_rings || self.reader.clock.simulation().is_some() {
+            self.listener.idle(due).await;
+        } else {
+            let _ = tokio::time::timeout(self.reader.poll, self.listener.idle(due)).await;
+        }
+    }
+
+    /// Does one batch; false if there was nothing to do.
+    async fn work(&mut self) -> Result<bool, FeedError> {
+        if !self.loaded {
+            self.load().await?;
+        }
+        if self.reader.errands_rung(self.number) {
+            self.errands = keep::errands(self.reader.store.read(), self.number).await?;
+        }
+        if let Some(request) = self.reader.next_request(self.number) {
+            self.serve(request).await;
+            return Ok(true);
+        }
+        self.fetch().await?;
+        let planned = self.plan();
+        let visited = self.visit().await?;
+        let Some((batches, due_through)) = planned else { return Ok(visited) };
+        self.apply(batches, due_through).await.map(|applied| applied || visited)
+    }
+
+    async fn load(&mut self) -> Result<(), FeedError> {
+        let reader = self.reader.clone();
+        let db = reader.store.read();
+        let checkpoints = keep::checkpoints(db, &reader.name).await?;
+        for (partition, part) in &mut self.parts {
+            part.progress = reader.feed.progress(*partition).await?;
+            for (source, fetched) in reader.sources.iter().zip(&mut part.sources) {
+                let (epoch, seq) =
+                    checkpoints.get(&(source.name.to_string(), *partition)).cloned().unwrap_or_default();
+                *fetched = Fetched { epoch, applied: seq, last: seq, head: seq, ..Fetched::default() };
+            }
+        }
+        self.next_due = keep::next_due(db, self.number).await?;
+        self.parked = reader.parked_in(&self.parts.keys().copied().collect::<Vec<_>>()).await?;
+        self.errands = keep::errands(db, self.number).await?;
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// How complete this lane wants to be: as far as its timers and its readers need.
+    fn wanted(&self, partition: u16, now: Timestamp) -> Option<Timestamp> {
+        let due = self.next_due.filter(|due| *due <= now).map(|_| now);
+        let demand = self.reader.feed.demanded(partition).instant;
+        let demanded = (demand <= now
+            && self.parts.get(&partition).is_some_and(|it| it.progress.instant < demand))
+        .then_some(now);
+        due.max(demanded)
+    }
+
+    async fn fetch(&mut self) -> Result<(), FeedError> {
+        let now = self.reader.clock.now();
+        let wanted: BTreeMap<u16, Option<Timestamp>> =
+            self.parts.keys().map(|it| (*it, self.wanted(*it, now))).collect();
+        for (index, source) in self.reader.clone().sources.iter().enumerate() {
+            let mut cursors = Vec::new();
+            for (partition, part) in &self.parts {
+                let Some(fetched) = part.sources.get(index) else { continue };
+                if fetched.buffer.len() >= 2 * MOST_RECORDS
+                    && fetched.claim.is_some_and(|it| it > part.progress)
+                {
+                    continue;
+                }
+                let instant = wanted.get(partition).copied().flatten();
+                // What lies ready of ingestion waits until the others have taken it in, too.
+                let seq = if index == 0 { 0 } else { part.sources.first().map_or(0, |it| it.last) };
+                let complete_after = (instant.is_some() || seq > 0)
+                    .then(|| wire::Progress { seq, instant_micros: instant.map_or(i64::MIN, micros) });
+                cursors.push(wire::Cursor {
+                    partition: (*partition).into(),
+                    after_seq: fetched.last,
+                    complete_after,
+                });
+            }
+            if cursors.is_empty() {
+                continue;
+            }
+            let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
+            let epoch = epoch.max().unwrap_or_default();
+            let request = wire::ReadRequest {
+                feed: source.name.to_string(),
+                epoch,
+                cursors,
+                max_records: u32::try_from(MOST_RECORDS).unwrap_or(u32::MAX),
+                wait_ms: 0,
+            };
+            let answer = source.client.clone().read(request).await.map_err(|status| FeedError::Peer {
+                feed: source.name.to_string(),
+                reason: status.message().to_owned(),
+            })?;
+            self.receive(index, &source.name, answer.into_inner())?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, feed: &str, answer: wire::ReadResponse) -> Result<(), FeedError> {
+        for records in answer.partitions {
+            let partition = u16::try_from(records.partition).unwrap_or(u16::MAX);
+            let Some(fetched) = self.parts.get_mut(&partition).and_then(|it| it.sources.get_mut(index))
+            else {
+                continue;
+            };
+            if !fetched.epoch.is_empty() && fetched.epoch != answer.epoch {
+                let known = fetched.epoch.clone();
+                return Err(FeedError::Epoch { feed: feed.to_owned(), known, found: answer.epoch });
+            }
+            fetched.epoch.clone_from(&answer.epoch);
+            if records.head_seq < fetched.last {
+                let (head, seq) = (records.head_seq, fetched.last);
+                return Err(FeedError::Behind { feed: feed.to_owned(), partition, head, seq });
+            }
+            if records.first_seq > fetched.last + 1 {
+                let (first, next) = (records.first_seq, fetched.last + 1);
+                return Err(FeedError::Trimmed { feed: feed.to_owned(), partition, first, next });
+            }
+            fetched.head = records.head_seq;
+            for record in records.records {
+                let record = Record::try_from(record)?;
+                if record.min_reader > crate::READER_VERSION {
+                    let needs = record.min_reader;
+                    return Err(FeedError::TooNew { feed: feed.to_owned(), kind: record.kind, needs });
+                }
+                fetched.last = record.seq;
+                fetched.buffer.push_back(record);
+            }
+            let claim = records.progress.map_or(Progress::START, Into::into);
+            fetched.claim = Some(fetched.claim.map_or(claim, |it: Progress| it.max(claim)));
+        }
+        Ok(())
+    }
+
+    /// Picks what is ready: records that every source has passed, and the instant through which timers may fire.
+    fn plan(&self) -> Option<(BTreeMap<u16, PartitionBatch>, Timestamp)> {
+        let now = self.reader.clock.now();
+        let held = self.reader.held().map(|it| from_micros(micros(it) - 1));
+        let mut room = self.most;
+        let mut batches = BTreeMap::new();
+        let mut due_through = Timestamp::MIN;
+        for (partition, part) in &self.parts {
+            let Some(mut ready) = part.sources.iter().map(|it| it.claim).min().flatten() else { continue };
+            if let Some(held) = held {
+                ready.instant = ready.instant.min(held);
+            }
+            let mut batch = PartitionBatch::default();
+            // Before the batch, ingestion stands where our progress says.
+            batch.positions.push((Timestamp::MIN, part.progress.seq));
+            let mut cursors: Vec<_> = part.sources.iter().map(|it| it.buffer.iter().peekable()).collect();
+            loop {
+                let next = cursors
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(rank, it)| it.peek().map(|record| (record.origin, rank)))
+                    .min();
+                let Some((origin, rank)) = next else { break };
+                if origin > ready || held.is_some_and(|held| origin.instant > held) {
+                    ready = ready.min(Progress::before(origin, rank == 0));
+                    break;
+                }
+                if room == 0 {
+                    ready = ready.min(Progress::before(origin, rank == 0));
+                    break;
+                }
+                room -= 1;
+                let (Some(source), Some(record)) =
+                    (self.reader.sources.get(rank), cursors.get_mut(rank).and_then(Iterator::next))
+                else {
+                    break;
+                };
+                if rank == 0 {
+                    batch.positions.push((record.time, record.seq));
+                }
+                let rank = u8::try_from(rank).unwrap_or(u8::MAX);
+                batch.records.push(Incoming { feed: source.name.clone(), rank, record: record.clone() });
+            }
+            let ready = ready.max(part.progress);
+            batch.progress = Some(ready);
+            let demanded = self.reader.feed.demanded(*partition);
+            let awaited = !part.progress.reaches(demanded) && ready > part.progress;
+            due_through = due_through.max(ready.instant);
+            if !batch.records.is_empty() || awaited {
+                batches.insert(*partition, batch);
+            } else if self.next_due.is_some_and(|due| due <= ready.instant && due <= now) {
+                batches.insert(*partition, batch);
+            }
+        }
+        (!batches.is_empty()).then_some((batches, due_through))
+    }
+
+    async fn apply(
+        &mut self,
+        mut batches: BTreeMap<u16, PartitionBatch>,
+        due_through: Timestamp,
+    ) -> Result<bool, FeedError> {
+        let reader = self.reader.clone();
+        let tx = reader.store.write().await?;
+
+        let mut due: Vec<Key> = Vec::new();
+        if self.next_due.is_some_and(|it| it <= due_through) {
+            let mut found = keep::due(&tx, self.number, due_through, MOST_DUE + 1).await?;
+            if let Some((_, cut)) = found.get(MOST_DUE).cloned() {
+                if found.first().is_some_and(|(_, first)| *first == cut) {
+                    // All at one instant: they fire together.
+                    found = keep::due(&tx, self.number, cut, usize::MAX).await?;
+                    cut_at(&mut batches, from_micros(micros(cut) + 1));
+                } else {
+                    found.retain(|(_, at)| *at < cut);
+                    cut_at(&mut batches, cut);
+                }
+            }
+            due = found.into_iter().map(|(key, _)| key).collect();
+        }
+
+        let mut keys: BTreeSet<Key> = due.iter().cloned().collect();
+        let mut merges = BTreeSet::new();
+        for incoming in batches.values().flat_map(|it| &it.records) {
+            keys.insert((incoming.record.workspace.clone(), incoming.record.profile));
+            if incoming.record.kind == Merge::INTO {
+                let merge = Merge::decode(&incoming.record.payload)?;
+                merges.insert((incoming.record.workspace.clone(), merge.id));
+            }
+        }
+        let book = reader.fold.book(&tx).await.map_err(store_fault)?;
+        let states = keep::load(&tx, &keys).await?;
+        let transfers = keep::transfers(&tx, &merges).await?;
+        let outcome = Batch {
+            fold: &*reader.fold,
+            book: &book,
+            name: reader.name.clone(),
+            partitions: batches_for(&mut batches),
+            states,
+            transfers,
+            parked: self.parked.clone(),
+            due,
+            condemned: self.condemned.clone(),
+        }
+        .run()?;
+
+        let first: Option<Key> = batches_first(&batches);
+        let (moves, progress) = self.moves(&batches, &outcome);
+        let progressed =
+            progress.iter().any(|(p, it)| self.parts.get(p).is_some_and(|part| *it > part.progress));
+        if moves.is_empty()
+            && outcome.taken.values().all(|it| *it == 0)
+            && outcome.states.is_empty()
+            && !progressed
+        {
+            return Ok(false);
+        }
+        match self.commit(tx, moves, outcome, &progress).await {
+            Ok(taken) => {
+                self.most = (self.most * 2).min(MOST_RECORDS);
+                self.condemned = None;
+                self.advance(&taken, &progress);
+                Ok(true)
+            }
+            Err(error) if !error.is_transient() && matches!(error, FeedError::Store(_)) => {
+                // Something in the batch cannot be written. One record at a time finds it; then its profile is parked.
+                warn!(consumer = %reader.name, error = %chain(&error), "a batch could not be written: one by one");
+                if self.most == 1 {
+                    self.condemned = first.map(|key| (key, chain(&error)));
+                }
+                self.most = 1;
+                self.loaded = true;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checkpoints and progress after the batch.
+    fn moves(
+        &self,
+        batches: &BTreeMap<u16, PartitionBatch>,
+        outcome: &Outcome<F>,
+    ) -> (Vec<Move>, BTreeMap<u16, Progress>) {
+        let mut moves = Vec::new();
+        let mut progress = BTreeMap::new();
+        for (partition, batch) in batches {
+            let Some(part) = self.parts.get(partition) else { continue };
+            let taken = outcome.taken.get(partition).copied().unwrap_or_default();
+            let records = batch.records.get(..taken).unwrap_or_default();
+            for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
+                let last = records.iter().rev().find(|it| it.feed == source.name).map(|it| it.record.seq);
+                // A checkpoint that does not move is still compared when timers fire: it is the fence for those, too.
+                let to = last.unwrap_or(fetched.applied);
+                let (feed, epoch) = (source.name.to_string(), fetched.epoch.clone());
+                moves.push(Move { feed, partition: *partition, epoch, from: fetched.applied, to });
+            }
+            let mut reached = batch.progress.unwrap_or(part.progress);
+            if let Some(first) = batch.records.get(taken) {
+                reached = reached.min(Progress::before(first.record.origin, first.rank == 0));
+            }
+            progress.insert(*partition, reached.max(part.progress));
+        }
+        (moves, progress)
+    }
+
+    async fn commit(
+        &mut self,
+        tx: perennial_store::DatabaseTransaction,
+        moves: Vec<Move>,
+        outcome: Outcome<F>,
+        progress: &BTreeMap<u16, Progress>,
+    ) -> Result<BTreeMap<u16, usize>, FeedError> {
+        let reader = self.reader.clone();
+        keep::move_checkpoints(&tx, &reader.name, &moves).await?;
+        let parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
+        let mut changed = Vec::new();
+        let mut gone = Vec::new();
+        for (key, slot) in outcome.states {
+            if slot.gone {
+                if slot.loaded.is_some() {
+                    gone.push(key);
+                }
+            } else if slot.loaded.as_ref() != Some(&slot.now) || outcome.parked.contains_key(&key) {
+                let is_parked = parked.contains(&key);
+                changed.push((key, slot.now, is_parked));
+            }
+        }
+        let lane = self.number;
+        keep::save(&tx, |_| lane, &changed).await?;
+        keep::remove(&tx, &gone).await?;
+        keep::save_transfers(&tx, &outcome.departed).await?;
+        keep::remove_transfers(&tx, &outcome.arrived).await?;
+        let now = reader.clock.now();
+        crate::parked::park(&tx, &outcome.parked, &outcome.waiting, now).await?;
+        reader.fold.write(&tx, outcome.rows).await.map_err(store_fault)?;
+        let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
+        keep::save_commands(&tx, outcome.commands).await?;
+        let appended = reader.feed.append_derived(&tx, outcome.records, progress).await?;
+        let next_due = keep::next_due(&tx, self.number).await?;
+        Store::commit(tx).await?;
+        self.next_due = next_due;
+        self.parked = parked;
+        reader.feed.announce(appended);
+        for target in targets {
+            reader.bell.ring(&reader.outbox_topic(target));
+        }
+        reader.applied.fetch_add(1, Ordering::Relaxed);
+        Ok(outcome.taken)
+    }
+
+    fn advance(&mut self, taken: &BTreeMap<u16, usize>, progress: &BTreeMap<u16, Progress>) {
+        for (partition, part) in &mut self.parts {
+            if let Some(reached) = progress.get(partition) {
+                part.progress = part.progress.max(*reached);
+            }
+            let mut left = taken.get(partition).copied().unwrap_or_default();
+            while left > 0 {
+                let next = part
+                    .sources
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(rank, it)| it.buffer.front().map(|record| (record.origin, rank)))
+                    .min();
+                let Some(fetched) = next.and_then(|(_, rank)| part.sources.get_mut(rank)) else { break };
+                if let Some(record) = fetched.buffer.pop_front() {
+                    fetched.applied = record.seq;
+                }
+                left -= 1;
+            }
+        }
+    }
+
+    /// Visits some profiles on the oldest errand that the present progress has reached.
+    async fn visit(&mut self) -> Result<bool, FeedError> {
+        let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
+        let reader = self.reader.clone();
+        let tx = reader.store.write().await?;
+        let keys = keep::next_visits(&tx, self.number, &errand, MOST_RECORDS).await?;
+        let book = reader.fold.book(&tx).await.map_err(store_fault)?;
+        let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;
+        let visits = crate::visit::visits(self, &book, states, &errand);
+        let moves: Vec<Move> = self.fences();
+        let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
+        let last = (keys.len() == MOST_RECORDS).then(|| keys.last().map(|it| it.1)).flatten();
+        keep::advance_errand(&tx, self.number, &errand, last).await?;
+        self.commit(tx, moves, visits, &progress).await?;
+        if last.is_none() {
+            self.errands.remove(0);
+            reader.errand_done(&errand.name);
+        } else if let Some(errand) = self.errands.first_mut() {
+            errand.after = last.map(|it| it.0);
+        }
+        Ok(true)
+    }
+
+    /// Moves that move nothing: they only make sure that this worker still holds its lane.
+    fn fences(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (partition, part) in &self.parts {
+            for (source, it) in self.reader.sources.iter().zip(&part.sources) {
+                if !it.epoch.is_empty() {
+                    let (feed, epoch) = (source.name.to_string(), it.epoch.clone());
+                    moves.push(Move { feed, partition: *partition, epoch, from: it.applied, to: it.applied });
+                }
+            }
+        }
+        moves
+    }
+
+    pub(crate) fn reader(&self) -> &Arc<Reader<F>> {
+        &self.reader
+    }
+
+    pub(crate) fn progress(&self, partition: u16) -> Progress {
+        self.parts.get(&partition).map_or(Progress::START, |it| it.progress)
+    }
+
+    pub(crate) fn is_parked(&self, key: &Key) -> bool {
+        self.parked.contains(key)
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.reader.clock
+    }
+
+    /// Commits what a request (a retry, a recomputation) left behind.
+    pub(crate) async fn commit_request(
+        &mut self,
+        tx: perennial_store::DatabaseTransaction,
+        outcome: Outcome<F>,
+        released: Option<Key>,
+    ) -> Result<(), FeedError> {
+        if let Some(key) = &released {
+            self.parked.remove(key);
+        }
+        let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
+        let moves = self.fences();
+        self.commit(tx, moves, outcome, &progress).await.map(|_| ())
+    }
+}
+
+fn batches_for(batches: &mut BTreeMap<u16, PartitionBatch>) -> BTreeMap<u16, PartitionBatch> {
+    batches
+        .iter()
+        .map(|(partition, it)| {
+            let batch = PartitionBatch {
+                records: it.records.clone(),
+                progress: it.progress,
+                positions: it.positions.clone(),
+            };
+            (*partition, batch)
+        })
+        .collect()
+}
+
+fn batches_first(batches: &BTreeMap<u16, PartitionBatch>) -> Option<Key> {
+    let first = batches.values().find_map(|it| it.records.first())?;
+    Some((first.record.workspace.clone(), first.record.profile))
+}
+
+/// Holds everything at or after `instant` back for a later batch.
+fn cut_at(batches: &mut BTreeMap<u16, PartitionBatch>, instant: Timestamp) {
+    let last = from_micros(micros(instant) - 1);
+    for batch in batches.values_mut() {
+        let keep = batch.records.partition_point(|it| it.record.origin.instant < instant);
+        if let Some(first) = batch.records.get(keep) {
+            let before = Progress::before(first.record.origin, first.rank == 0);
+            batch.progress = batch.progress.map(|it| it.min(before));
+        }
+        batch.records.truncate(keep);
+        batch.progress = batch.progress.map(|it| Progress { seq: it.seq, instant: it.instant.min(last) });
+    }
+}
+
+pub(crate) fn store_fault(fault: crate::FoldFault) -> FeedError {
+    match fault {
+        crate::FoldFault::Store(error) => FeedError::Store(error),
+        crate::FoldFault::Poison(reason) => FeedError::Malformed { what: "what a fold wrote", reason },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
