@@ -3,8 +3,9 @@
 //! An order is worth Gamma(p, ν), ν ~ Gamma(q, γ) over customers, independent of how often they order.
 
 use crate::error::{FitError, InvalidValue};
-use crate::fit::{Report, search};
+use crate::fit::Report;
 use crate::root;
+use crate::search::Problem;
 use crate::special::{digamma, digamma_rise, gamma_inc, ln_gamma, ln_rising};
 use serde::{Deserialize, Serialize};
 
@@ -143,15 +144,16 @@ impl GammaGamma {
         // Mean spend is 1 in this scale: γ = (q − 1)/p.
         let starts = [[6.0, 4.0], [1.5, 2.5], [20.0, 8.0], [0.7, 1.5]]
             .map(|[p, q]: [f64; 2]| vec![p.ln(), q.ln(), ((q - 1.0) / p).ln()]);
-        let searched = search(&names, &scaled, &starts, |values: &[f64], rows: &[Row], sums: &mut [f64]| {
+        let add = |values: &[f64], rows: &[Row], sums: &mut [f64]| {
             Self { p: values[0], q: values[1], gamma: values[2] }.add(rows, sums);
-        });
-        let searched =
-            searched.ok_or_else(|| FitError::NotFinite { model: "gamma-gamma".to_owned(), field: "mean" })?;
+        };
+        let searched = Problem { names: &names, positive: 3, add }
+            .search(&scaled, &starts)
+            .ok_or_else(|| FitError::NotFinite { model: "gamma-gamma".to_owned(), field: "mean" })?;
         let at = &searched.found.at;
         let values = [at[0].exp(), at[1].exp(), at[2].exp() * scale];
         let model = Self::new(values[0], values[1], values[2])?;
-        let mut report = Report::new(&names, &values, searched, n as f64, rows.len());
+        let mut report = Report::new(&names, &values, 3, searched, (n as f64, rows.len()));
         report.ln_likelihood -= n as f64 * scale.ln();
         Ok(SpendFit { model, report, left_out, correlation })
     }

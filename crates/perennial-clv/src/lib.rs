@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod beta_geometric;
+mod bgbb;
 mod counts;
+mod covariates;
 mod error;
 mod fit;
 mod gamma_gamma;
@@ -13,24 +15,31 @@ mod optimise;
 mod parallel;
 mod pareto;
 mod quadrature;
+mod renewal;
 mod root;
 mod rows;
+mod search;
 mod special;
 mod summary;
+mod transactions;
 mod value;
 
 pub use beta_geometric::BetaGeometric;
+pub use bgbb::{BgBb, Occasions};
 pub use counts::Counts;
+pub use covariates::{Coefficient, CovariateModel, Described};
 pub use error::{FitError, InvalidValue};
-pub use fit::{Estimate, Fit, Report, Status, fit, fit_from};
+pub use fit::{Estimate, Fit, Report, Status};
 pub use gamma_gamma::{GammaGamma, Spend, SpendFit};
 pub use history::History;
 pub use kind::Kind;
 pub use model::{Given, Model};
 pub use nbd::Nbd;
 pub use pareto::ParetoNbd;
+pub use renewal::{Renewal, Tenure};
 pub use rows::Rows;
 pub use summary::Summary;
+pub use transactions::{fit, fit_from};
 pub use value::{Interval, LEVELS, Valuation, Value};
 
 /// The continuous discount rate per unit of time that equals a yearly rate: ln(1 + `yearly`) / `units_per_year`.

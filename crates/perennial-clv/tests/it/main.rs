@@ -1,6 +1,8 @@
 //! The published truths, on the data they were published for.
 
+mod covariates;
 mod data;
+mod discrete;
 mod fits;
 mod points;
 mod tables;
