@@ -83,6 +83,14 @@ pub fn status(fault: &impl Fault) -> Status {
     Status::with_error_details(code(kind), message, details)
 }
 
+/// What a caller is told whose deadline passed before the answer: no fault of a service, so it has no kind.
+#[must_use]
+pub fn timed_out(message: impl Into<String>) -> Status {
+    let details =
+        ErrorDetails::with_error_info("DEADLINE_EXCEEDED", DOMAIN, HashMap::<String, String>::new());
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
+}
+
 fn clip(text: &str, longest: usize) -> &str {
     &text[..text.floor_char_boundary(longest)]
 }
