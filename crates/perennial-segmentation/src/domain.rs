@@ -1,0 +1,16 @@
+//! What a rule, a segment and a stage *are*. Pure: no database, no wire, no clock; every instant is an argument.
+
+mod fold;
+mod rule;
+mod rules;
+mod stage;
+mod state;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use fold::{Cause, Change, Input, apply, evaluate, fire, merge};
+pub use rule::{Expr, KnownEvents, RuleFault, Vocabulary, check};
+pub use rules::{Rules, RulesFault, Segment};
+pub use stage::{DEFAULT_STAGES, Stage, default_stages};
+pub use state::{Score, State};
