@@ -1,0 +1,51 @@
+//! The hand of the one driver that moves a simulated clock.
+
+use perennial_api::clock::v1::clock_service_server::ClockService;
+use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, GetClockStatusRequest};
+use perennial_feed::Bell;
+use perennial_rpc::time;
+use perennial_types::SimulatedClock;
+use tonic::{Request, Response, Status};
+
+/// Serves `ClockService` for a simulated clock.
+pub struct Hand {
+    pub clock: SimulatedClock,
+    pub bell: Bell,
+}
+
+impl Hand {
+    fn status(&self) -> ClockStatus {
+        // Activity first: what happens in between is seen as a change by the next question.
+        let activity = self.bell.activity();
+        let quiet = self.bell.is_quiet();
+        if let Some(busy) = self.bell.busy() {
+            tracing::debug!(busy, "not quiet");
+        }
+        ClockStatus {
+            now: Some(time::to_wire(self.clock.now())),
+            quiet,
+            activity,
+            next_due_time: self.bell.next_due().map(time::to_wire),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ClockService for Hand {
+    async fn get_clock_status(
+        &self,
+        _: Request<GetClockStatusRequest>,
+    ) -> Result<Response<ClockStatus>, Status> {
+        Ok(Response::new(self.status()))
+    }
+
+    async fn advance_clock(
+        &self,
+        request: Request<AdvanceClockRequest>,
+    ) -> Result<Response<ClockStatus>, Status> {
+        let to = time::required(request.get_ref().now.as_ref(), "now")?;
+        self.clock.advance(to);
+        self.bell.clock_moved();
+        Ok(Response::new(self.status()))
+    }
+}
