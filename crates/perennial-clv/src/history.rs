@@ -102,11 +102,21 @@ impl History {
     /// nothing if the first purchase is later or the unit is not positive.
     #[must_use]
     pub fn summary(&self, cutoff: i32, days_per_unit: f64) -> Option<Summary> {
+        self.summary_on(f64::from, cutoff, days_per_unit)
+    }
+
+    /// The same with ages read off another clock, which must not run backwards.
+    pub(crate) fn summary_on(
+        &self,
+        clock: impl Fn(i32) -> f64,
+        cutoff: i32,
+        days_per_unit: f64,
+    ) -> Option<Summary> {
         let first = self.first_day().filter(|it| *it <= cutoff)?;
         if !(days_per_unit.is_finite() && days_per_unit > 0.0) {
             return None;
         }
-        let units = |from: i32, to: i32| (f64::from(to) - f64::from(from)) / days_per_unit;
+        let units = |from: i32, to: i32| (clock(to) - clock(from)) / days_per_unit;
         let (mut last, mut x, mut ln_gaps) = (first, 0_u32, 0.0);
         for &day in self.days.range(..=cutoff).skip(1).map(|(day, _)| day) {
             ln_gaps += units(last, day).ln();
@@ -115,6 +125,11 @@ impl History {
         }
         let it = Summary::new(x, units(first, last), units(first, cutoff)).ok()?;
         it.with_ln_gaps(ln_gaps).ok()
+    }
+
+    /// The days on which the customer bought, in order.
+    pub fn days(&self) -> impl Iterator<Item = i32> + '_ {
+        self.days.keys().copied()
     }
 
     /// The mean value of the repeat purchases until the end of day `cutoff`, divided by `minor_per_major`

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+pub mod baseline;
 mod beta_geometric;
 mod bgbb;
 mod counts;
 mod covariates;
 mod error;
+pub mod evaluate;
 mod fit;
 mod gamma_gamma;
 mod history;
@@ -16,9 +18,11 @@ mod parallel;
 mod pareto;
 mod quadrature;
 mod renewal;
+pub mod rfm;
 mod root;
 mod rows;
 mod search;
+mod season;
 mod special;
 mod summary;
 mod transactions;
@@ -38,6 +42,7 @@ pub use nbd::Nbd;
 pub use pareto::ParetoNbd;
 pub use renewal::{Renewal, Tenure};
 pub use rows::Rows;
+pub use season::Season;
 pub use summary::Summary;
 pub use transactions::{fit, fit_from};
 pub use value::{Interval, LEVELS, Valuation, Value};

@@ -4,6 +4,7 @@ mod covariates;
 mod data;
 mod discrete;
 mod fits;
+mod holdout;
 mod points;
 mod tables;
 mod values;
