@@ -1,0 +1,30 @@
+//! The rules of campaigns: pure, without async, I/O, wire or tables.
+//!
+//! A profile is one [`State`]; each record of a feed and each timer is one [`Step`] over it, which changes the state
+//! and leaves rows and messages behind.
+
+pub mod arbiter;
+pub mod book;
+pub mod dates;
+pub mod definition;
+pub mod draw;
+pub mod duration;
+pub mod effect;
+pub mod events;
+pub mod expr;
+pub mod journey;
+pub mod merge;
+pub mod outcome;
+pub mod policy;
+pub mod quiet;
+pub mod state;
+pub mod stats;
+pub mod step;
+#[cfg(test)]
+mod tests;
+
+pub use book::{Book, Lifecycle};
+pub use effect::{Effects, Reason, Row, Send};
+pub use policy::Policy;
+pub use state::State;
+pub use step::Step;

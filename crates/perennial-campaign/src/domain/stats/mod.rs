@@ -1,0 +1,11 @@
+//! Whether a campaign earned anything, with an interval that stays valid however often it is looked at.
+
+mod moments;
+mod report;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+pub use moments::Moments;
+pub use report::{Arm, Effect, Report, report};
+pub use sequence::{Adjusted, adjusted, half_width};
