@@ -1,0 +1,3 @@
+//! Perennial as one program: the only crate that knows every service.
+
+pub mod simulator;

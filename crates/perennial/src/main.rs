@@ -1,0 +1,3 @@
+//! The `perennial` program.
+
+fn main() {}
