@@ -11,7 +11,7 @@ use super::ledger::{Books, Entry, Short};
 use super::offer::Offer;
 
 /// Where a coupon stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// Given, not used.
     Issued,

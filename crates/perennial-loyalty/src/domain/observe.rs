@@ -88,15 +88,10 @@ pub fn observe(
     })
 }
 
-/// The order of an exception was refunded or cancelled: takes a cost booked apart back.
-pub fn take_back(books: &mut Books, coupon: &mut Coupon, exception: &Exception, at: Timestamp) {
-    if exception.apart {
-        let postings = vec![
-            (account("spent", &coupon.offer), -exception.cost),
-            (account("excess", &coupon.offer), exception.cost),
-        ];
-        post(books, coupon, "release", at, postings);
-    }
+/// The order of an exception that was booked apart was refunded or cancelled: takes its cost back.
+pub fn take_back(books: &mut Books, coupon: &mut Coupon, cost: i64, at: Timestamp) {
+    let postings = vec![(account("spent", &coupon.offer), -cost), (account("excess", &coupon.offer), cost)];
+    post(books, coupon, "release", at, postings);
 }
 
 fn post(

@@ -161,7 +161,7 @@ fn an_observed_order_counts_over_every_limit_as_an_exception_with_its_cost() {
     assert_eq!(balance(&books, "spent/ten-percent"), 1_700);
     assert_eq!(balance(&books, "excess/ten-percent"), -700);
     assert_eq!(balance(&books, "uses/ten-percent"), -1);
-    take_back(&mut books, &mut first, &twice, at(4));
+    take_back(&mut books, &mut first, twice.cost, at(4));
     assert!(second.release(&mut books, "o3", at(4)));
     assert_eq!((balance(&books, "spent/ten-percent"), balance(&books, "excess/ten-percent")), (500, 0));
 }
