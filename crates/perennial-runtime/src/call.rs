@@ -29,26 +29,16 @@ impl Call {
     pub fn begin(path: &str, request_id: &str, door: Door, duration: Histogram<f64>) -> Self {
         let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
         let name = path.trim_start_matches('/');
-        let span = match door {
-            Door::Network => tracing::info_span!(
-                "rpc",
-                otel.name = name,
-                otel.kind = "server",
-                rpc.service = service,
-                rpc.method = method,
-                request_id,
-                rpc.grpc.status_code = Empty
-            ),
-            Door::Process => tracing::debug_span!(
-                "rpc",
-                otel.name = name,
-                otel.kind = "internal",
-                rpc.service = service,
-                rpc.method = method,
-                request_id,
-                rpc.grpc.status_code = Empty
-            ),
-        };
+        let kind = if door == Door::Network { "server" } else { "internal" };
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = name,
+            otel.kind = kind,
+            rpc.service = service,
+            rpc.method = method,
+            request_id,
+            rpc.grpc.status_code = Empty
+        );
         let (service, method) = (service.to_owned(), method.to_owned());
         Self { span, began: Instant::now(), service, method, door, duration, code: None, permit: None }
     }

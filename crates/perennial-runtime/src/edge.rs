@@ -54,6 +54,8 @@ pub struct Rules {
     duration: Histogram<f64>,
     /// Cancelled when the process stops accepting: what only waits ends now.
     pub closing: CancellationToken,
+    /// Cancelled when the time to drain is over: every call ends now.
+    pub cutting: CancellationToken,
 }
 
 impl Rules {
@@ -66,6 +68,7 @@ impl Rules {
             in_flight: Arc::new(Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS))),
             duration,
             closing: CancellationToken::new(),
+            cutting: CancellationToken::new(),
         }
     }
 }
@@ -144,6 +147,7 @@ where
                 Err(_) => Err(late(limit)),
             },
             () = rules.closing.cancelled(), if ends_with_us => Err(status(&EdgeFault::Stopping)),
+            () = rules.cutting.cancelled(), if door == Door::Network => Err(status(&EdgeFault::Stopping)),
         }
     };
     match answered.instrument(span.clone()).await {

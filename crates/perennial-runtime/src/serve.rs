@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use perennial_api::clock::v1::clock_service_server::ClockServiceServer;
@@ -24,6 +25,12 @@ use crate::service::Starter;
 use crate::tasks::Tasks;
 use crate::web::{self, Ready};
 use crate::{Config, Host, Service};
+
+/// How long calls that were cut off may take to tell their callers.
+const CUT: Duration = Duration::from_secs(1);
+
+/// How often a silent connection is asked whether it still lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A process that is bound to its ports and has everything it needs, but does not serve yet.
 pub struct Process {
@@ -107,13 +114,13 @@ impl Process {
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { config, grpc, http, routes, router, rules, health, starters, host } = self;
         tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "listening");
-        let closing = rules.closing.clone();
+        let (closing, cutting) = (rules.closing.clone(), rules.cutting.clone());
         let mut ports = JoinSet::new();
         ports.spawn({
             let server = Server::builder()
                 .max_connection_age(config.max_connection_age)
                 .max_connection_age_grace(config.deadline)
-                .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)));
+                .http2_keepalive_interval(Some(KEEP_ALIVE));
             let edge = Edge::new(routes, rules, Door::Network);
             let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
             let closing = closing.clone().cancelled_owned();
@@ -149,11 +156,12 @@ impl Process {
             tokio::time::sleep(config.drain_delay).await;
         }
         closing.cancel();
-        let drained =
-            tokio::time::timeout(config.drain_timeout, async { while ports.join_next().await.is_some() {} });
-        if drained.await.is_err() {
+        if !closed(&mut ports, config.drain_timeout).await {
             tracing::warn!(drain_timeout = ?config.drain_timeout, "calls were still in flight: cut off");
-            ports.shutdown().await;
+            cutting.cancel();
+            if !closed(&mut ports, CUT).await {
+                ports.shutdown().await;
+            }
         }
         halt.cancel();
         tasks.finish(config.stop_timeout).await;
@@ -182,6 +190,12 @@ impl Process {
             }
         }
     }
+}
+
+/// Whether all ports closed within `patience`.
+async fn closed(ports: &mut JoinSet<anyhow::Result<()>>, patience: Duration) -> bool {
+    let all = async { while ports.join_next().await.is_some() {} };
+    tokio::time::timeout(patience, all).await.is_ok()
 }
 
 async fn listener(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
