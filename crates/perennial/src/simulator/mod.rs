@@ -120,7 +120,7 @@ impl Shop {
             }
             happened.push(happening);
         }
-        happened.sort_by(|a, b| (a.at, a.customer).cmp(&(b.at, b.customer)));
+        happened.sort_by_key(|it| (it.at, it.customer));
         happened
     }
 

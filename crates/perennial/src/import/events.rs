@@ -1,0 +1,377 @@
+//! Records become events, each with an id drawn from what it says.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use perennial_api::ingestion::v1::Event;
+use perennial_rpc::{structs, time};
+use perennial_types::{Currency, Timestamp, micros};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::fields::{Kind, Mapping, Reading};
+use super::lines::{Collector, OrderRow, Rows};
+use super::reject::Rejected;
+use super::run::{Item, Product};
+use super::source::Record;
+use super::value::{Dates, amount};
+
+/// Rows that say the same are told apart by counting them; so many of the latest rows are remembered for it. Equal rows
+/// further apart than this count as one: give such a file a column of order numbers.
+const REMEMBERED: usize = 1 << 20;
+
+/// Makes items of records.
+pub struct Maker {
+    /// What the file holds.
+    pub kind: Kind,
+    /// Its columns.
+    pub columns: Arc<[String]>,
+    /// What they mean.
+    pub mapping: Arc<Mapping>,
+    /// How dates are read.
+    pub dates: Dates,
+    /// Currency of amounts that name none.
+    pub currency: Option<Currency>,
+    /// Amounts have a decimal comma.
+    pub comma: bool,
+    /// Rows of the order that is being read.
+    pub orders: Collector,
+    /// Counts equal rows.
+    pub equal: Equal,
+}
+
+/// An item, and the rows it was made from.
+pub struct Made {
+    /// What to send.
+    pub item: Item,
+    /// Line and text of its first row.
+    pub line: u64,
+    /// The text of the rows.
+    pub raw: Vec<Vec<String>>,
+}
+
+impl Maker {
+    /// Takes a record, and gives the item that is whole by it, if any.
+    ///
+    /// # Errors
+    /// The record with the reason why it cannot be used.
+    pub fn push(&mut self, record: Record) -> Result<Option<Made>, Rejected> {
+        let Record { line, content, raw } = record;
+        let content = match content {
+            Ok(it) => it,
+            Err(reason) => return Err(Rejected { line, reason, raw }),
+        };
+        let (columns, mapping) = (self.columns.clone(), self.mapping.clone());
+        let reading = Reading::new(self.kind, &columns, &mapping, &content);
+        let made = match self.kind {
+            Kind::Orders => match order_row(&reading, line, &raw, &self.dates, self.currency, self.comma) {
+                Ok(row) => {
+                    let whole = self.orders.push(row);
+                    return Ok(whole.map(|it| self.order(it)));
+                }
+                Err(reason) => Err(reason),
+            },
+            Kind::Events => self.event(&reading),
+            Kind::Profiles => self.profile(&reading),
+            Kind::Catalog => product(&reading, self.currency, self.comma).map(Item::Product),
+        };
+        match made {
+            Ok(item) => Ok(Some(Made { item, line, raw: vec![raw] })),
+            Err(reason) => Err(Rejected { line, reason, raw }),
+        }
+    }
+
+    /// What is left at the end.
+    pub fn finish(&mut self) -> Option<Made> {
+        let rows = self.orders.finish()?;
+        Some(self.order(rows))
+    }
+
+    fn order(&mut self, rows: Rows) -> Made {
+        let first = &rows.0[0];
+        let currency = |it: &OrderRow| {
+            let told = it.more.get("currency").and_then(Value::as_str);
+            told.and_then(|it| Currency::parse(it).ok()).or(self.currency).unwrap_or(Currency::EUR)
+        };
+        let of = currency(first);
+        let revenue =
+            rows.0.iter().filter_map(|it| of.minor_units(&it.revenue).ok()).fold(0_i64, i64::saturating_add);
+        let revenue = of.format(revenue);
+        let number = first.order.clone().unwrap_or_default();
+        let base = digest(&["order", &first.customer, &micros(first.at).to_string(), &revenue, &number]);
+        // An order with a number is that order; one without is told from its equals by their count.
+        let ordinal = if first.order.is_some() { 0 } else { self.equal.count(&base) };
+        let id = digest(&[&hex(&base), &ordinal.to_string()]);
+        let mut properties = first.more.clone();
+        let order_id = first.order.clone().unwrap_or_else(|| format!("imp-{}", &hex(&id)[..16]));
+        properties.insert("order_id".to_owned(), order_id.into());
+        properties.insert("revenue".to_owned(), revenue.into());
+        let products: Vec<Value> =
+            rows.0.iter().filter_map(|it| it.product.clone()).map(Value::Object).collect();
+        if !products.is_empty() {
+            properties.insert("products".to_owned(), products.into());
+        }
+        let email = properties.remove("email");
+        let context = email.map(|it| object(json!({ "traits": { "email": it } })));
+        let said = Value::Object(properties.clone()).to_string();
+        let event = Event {
+            message_id: message_id(&digest(&[&hex(&id), &said])),
+            r#type: "track".to_owned(),
+            user_id: first.customer.clone(),
+            event: "Order Completed".to_owned(),
+            properties: Some(structs::from_json(properties)),
+            context,
+            event_time: Some(time::to_wire(first.at)),
+            ..Event::default()
+        };
+        let line = first.line;
+        Made { item: Item::Event(Box::new(event)), line, raw: rows.0.into_iter().map(|it| it.raw).collect() }
+    }
+
+    fn event(&mut self, reading: &Reading<'_>) -> Result<Item, String> {
+        let segment = reading.object().filter(|it| it.contains_key("type") && it["type"].is_string());
+        let mut event = match segment {
+            Some(object) => self.segment_event(object)?,
+            None => {
+                let name = reading.need("event")?;
+                let at = self.dates.read(&reading.need("happened_at")?)?;
+                let properties = reading.rest();
+                Event {
+                    message_id: reading.text("message").unwrap_or_default(),
+                    r#type: if name.eq_ignore_ascii_case("identify") { "identify" } else { "track" }
+                        .to_owned(),
+                    user_id: reading.text("customer").unwrap_or_default(),
+                    anonymous_id: reading.text("anonymous").unwrap_or_default(),
+                    event: name,
+                    properties: Some(structs::from_json(properties)),
+                    event_time: Some(time::to_wire(at)),
+                    ..Event::default()
+                }
+            }
+        };
+        if event.user_id.is_empty() && event.anonymous_id.is_empty() {
+            return Err("nobody is named: give the customer or the anonymous visitor".to_owned());
+        }
+        if event.message_id.is_empty() {
+            event.message_id = self.own_id(&event);
+        }
+        Ok(Item::Event(Box::new(event)))
+    }
+
+    fn segment_event(&self, object: &Map<String, Value>) -> Result<Event, String> {
+        let text = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| match object.get(*name)? {
+                    Value::String(it) => Some(it.clone()),
+                    Value::Number(it) => Some(it.to_string()),
+                    _ => None,
+                })
+                .unwrap_or_default()
+        };
+        let part = |names: &[&str]| {
+            names.iter().find_map(|name| object.get(*name)?.as_object().cloned()).map(structs::from_json)
+        };
+        let at = text(&["timestamp", "originalTimestamp", "original_timestamp"]);
+        let event_time = if at.is_empty() {
+            return Err("timestamp is missing: history needs to say when it happened".to_owned());
+        } else {
+            Some(time::to_wire(self.dates.read(&at)?))
+        };
+        let mut properties = part(&["properties", "traits"]);
+        if matches!(text(&["type"]).as_str(), "page" | "screen") {
+            let fields = &mut properties.get_or_insert_default().fields;
+            for name in ["name", "category"] {
+                if let Some(value) = object.get(name) {
+                    fields.entry(name.to_owned()).or_insert_with(|| structs::value_from_json(value.clone()));
+                }
+            }
+        }
+        Ok(Event {
+            message_id: text(&["messageId", "message_id"]),
+            r#type: text(&["type"]),
+            user_id: text(&["userId", "user_id"]),
+            anonymous_id: text(&["anonymousId", "anonymous_id"]),
+            event: text(&["event"]),
+            properties,
+            context: part(&["context"]),
+            event_time,
+            previous_id: text(&["previousId", "previous_id"]),
+            group_id: text(&["groupId", "group_id"]),
+            ..Event::default()
+        })
+    }
+
+    fn profile(&mut self, reading: &Reading<'_>) -> Result<Item, String> {
+        let customer = reading.need("customer")?;
+        let mut traits = reading.rest();
+        for name in ["email", "phone"] {
+            if let Some(value) = reading.text(name) {
+                traits.insert(name.to_owned(), value.into());
+            }
+        }
+        let at = reading.text("updated_at").map(|it| self.dates.read(&it)).transpose()?;
+        let mut event = Event {
+            r#type: "identify".to_owned(),
+            user_id: customer,
+            properties: Some(structs::from_json(traits)),
+            event_time: at.map(time::to_wire),
+            ..Event::default()
+        };
+        event.message_id = self.own_id(&event);
+        Ok(Item::Event(Box::new(event)))
+    }
+
+    /// An id of all that the event says, and of how many equal ones came before it.
+    fn own_id(&mut self, event: &Event) -> String {
+        let json = |it: &Option<prost_types::Struct>| {
+            it.clone().map(|it| Value::Object(structs::to_json(it)).to_string()).unwrap_or_default()
+        };
+        let at = event.event_time.as_ref().map(|it| format!("{}.{}", it.seconds, it.nanos));
+        let base = digest(&[
+            &event.r#type,
+            &event.user_id,
+            &event.anonymous_id,
+            &event.event,
+            &at.unwrap_or_default(),
+            &json(&event.properties),
+            &json(&event.context),
+            &event.previous_id,
+            &event.group_id,
+        ]);
+        let ordinal = self.equal.count(&base);
+        message_id(&digest(&[&hex(&base), &ordinal.to_string()]))
+    }
+}
+
+fn order_row(
+    reading: &Reading<'_>,
+    line: u64,
+    raw: &[String],
+    dates: &Dates,
+    currency: Option<Currency>,
+    comma: bool,
+) -> Result<OrderRow, String> {
+    let customer = reading.need("customer")?;
+    let at: Timestamp = dates.read(&reading.need("ordered_at")?)?;
+    let told = reading.text("currency");
+    let of = match &told {
+        Some(code) => Some(Currency::parse(code).map_err(|error| error.to_string())?),
+        None => currency,
+    };
+    let revenue = amount("revenue", &reading.need("revenue")?, of, comma)?;
+    let mut more = Map::new();
+    if let Some(of) = of {
+        more.insert("currency".to_owned(), of.code().into());
+    }
+    for (name, key) in [("discount", "discount"), ("cost", "cost_total")] {
+        if let Some(text) = reading.text(name) {
+            more.insert(key.to_owned(), amount(name, &text, of, comma)?.into());
+        }
+    }
+    for name in ["coupon", "email"] {
+        if let Some(text) = reading.text(name) {
+            more.insert(name.to_owned(), text.into());
+        }
+    }
+    if let Some(products) = reading.object().and_then(|it| it.get("products")).filter(|it| it.is_array()) {
+        more.insert("products".to_owned(), products.clone());
+    }
+    let product = match reading.text("product") {
+        None => None,
+        Some(id) => {
+            let mut product = Map::from_iter([("product_id".to_owned(), Value::String(id))]);
+            for (name, key) in [("product_name", "name"), ("category", "category")] {
+                if let Some(text) = reading.text(name) {
+                    product.insert(key.to_owned(), text.into());
+                }
+            }
+            if let Some(units) = reading.text("quantity") {
+                let units: f64 =
+                    units.parse().ok().filter(|it: &f64| (0.0..=1e9).contains(it)).ok_or_else(|| {
+                        format!("quantity {units:?} is no number of units: use a number from 0")
+                    })?;
+                product.insert("quantity".to_owned(), units.into());
+            }
+            if let Some(price) = reading.text("price") {
+                product.insert("price".to_owned(), amount("price", &price, of, comma)?.into());
+            }
+            Some(product)
+        }
+    };
+    let order = reading.text("order");
+    Ok(OrderRow { line, customer, at, order, revenue, more, product, raw: raw.to_vec() })
+}
+
+fn product(reading: &Reading<'_>, currency: Option<Currency>, comma: bool) -> Result<Product, String> {
+    let of = match reading.text("currency") {
+        Some(code) => Some(Currency::parse(&code).map_err(|error| error.to_string())?),
+        None => currency,
+    };
+    let money = |name: &str| -> Result<Option<String>, String> {
+        reading.text(name).map(|text| amount(name, &text, of, comma)).transpose()
+    };
+    Ok(Product {
+        id: reading.need("product")?,
+        name: reading.text("product_name").unwrap_or_default(),
+        category: reading.text("category").unwrap_or_default(),
+        price: money("price")?,
+        cost: money("cost")?,
+        currency: of,
+    })
+}
+
+fn object(json: Value) -> prost_types::Struct {
+    match json {
+        Value::Object(it) => structs::from_json(it),
+        _ => prost_types::Struct::default(),
+    }
+}
+
+fn digest(parts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.finalize()[..16]);
+    short
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
+}
+
+fn message_id(digest: &[u8; 16]) -> String {
+    format!("import-{}", hex(digest))
+}
+
+/// Counts equal rows among the latest.
+#[derive(Debug, Default)]
+pub struct Equal {
+    counts: HashMap<u64, (u32, u32)>,
+    latest: VecDeque<u64>,
+}
+
+impl Equal {
+    /// How many rows equal to this one came before it.
+    fn count(&mut self, digest: &[u8; 16]) -> u32 {
+        let key = u64::from_be_bytes(digest[..8].try_into().unwrap_or_default());
+        let (seen, remembered) = self.counts.entry(key).or_default();
+        let ordinal = *seen;
+        *seen += 1;
+        *remembered += 1;
+        self.latest.push_back(key);
+        if self.latest.len() > REMEMBERED
+            && let Some(oldest) = self.latest.pop_front()
+            && let Some((_, remembered)) = self.counts.get_mut(&oldest)
+        {
+            *remembered -= 1;
+            if *remembered == 0 {
+                self.counts.remove(&oldest);
+            }
+        }
+        ordinal
+    }
+}

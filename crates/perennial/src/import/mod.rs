@@ -1,0 +1,23 @@
+//! Files in: orders, events, profiles and products as CSV or NDJSON, plain or gzipped.
+//!
+//! A file is read once, from front to back, in constant memory. Each row becomes an event whose id is drawn from what the
+//! row says, so importing the same file again, or the same rows in another one, changes nothing. A row that cannot be
+//! used costs only itself: it goes to a file of its own with the reason.
+
+mod events;
+mod fields;
+mod lines;
+mod reject;
+mod resume;
+mod run;
+mod source;
+mod value;
+
+pub use fields::{Kind, Mapping};
+pub use resume::Resume;
+pub use run::{Item, Outcome, Plan, Product, Summary, run};
+pub use source::Meter;
+pub use value::Dates;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! The import itself: one thread reads, and what it reads is sent in batches, several at a time, answered in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures::StreamExt;
+use perennial_api::ingestion::v1::Event;
+use perennial_types::Currency;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::events::{Equal, Made, Maker};
+use super::fields::{Kind, Mapping};
+use super::lines::Collector;
+use super::reject::{Rejected, Rejects};
+use super::resume::{Place, Resume};
+use super::source::{Meter, Source};
+use super::value::Dates;
+
+/// Events of one batch: the most the edge takes at once.
+const BATCH: usize = 2_500;
+/// Batches under way at a time.
+const AT_ONCE: usize = 3;
+
+/// What to import, and how to read it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the file holds.
+    pub kind: Kind,
+    /// The file.
+    pub path: PathBuf,
+    /// Columns that were named: field and column.
+    pub said: Vec<(String, String)>,
+    /// How dates are read.
+    pub dates: Dates,
+    /// Currency of amounts that name none.
+    pub currency: Option<Currency>,
+    /// Amounts have a decimal comma.
+    pub comma: bool,
+    /// Read and count, but send nothing and write nothing.
+    pub dry_run: bool,
+}
+
+/// What a row became.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// An event.
+    Event(Box<Event>),
+    /// A product of the catalogue.
+    Product(Product),
+}
+
+/// A product of the catalogue, amounts as decimal text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Its id.
+    pub id: String,
+    /// Its name; empty if unknown.
+    pub name: String,
+    /// Its category; empty if unknown.
+    pub category: String,
+    /// Price of one unit.
+    pub price: Option<String>,
+    /// Cost of one unit.
+    pub cost: Option<String>,
+    /// Currency of both.
+    pub currency: Option<Currency>,
+}
+
+/// What became of an item that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken.
+    Accepted,
+    /// It was there already.
+    Duplicate,
+    /// Refused, with the reason.
+    Rejected(String),
+}
+
+/// The counts of an import.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Rows read.
+    pub rows: u64,
+    /// What they became: events or products.
+    pub items: u64,
+    /// Taken.
+    pub accepted: u64,
+    /// There already.
+    pub duplicate: u64,
+    /// Rows not taken.
+    pub rejected: u64,
+    /// The first few reasons, with their lines.
+    pub reasons: Vec<(u64, String)>,
+}
+
+struct Batch {
+    made: Vec<Made>,
+    rejected: Vec<Rejected>,
+    /// Rows of the file that are done when this batch is.
+    rows: u64,
+}
+
+/// Opens the file and finds out what its columns mean.
+///
+/// # Errors
+/// If the file cannot be read, or a column that has to be there cannot be found.
+pub fn look(plan: &Plan) -> anyhow::Result<(Source, Mapping)> {
+    let source = Source::open(&plan.path)?;
+    let mapping = Mapping::find(plan.kind, &source.columns, &plan.said)?;
+    Ok((source, mapping))
+}
+
+/// Imports a file. `seen` is shown the mapping and a meter of progress before the first row is read; `send` takes a batch
+/// and says what became of each item, in order.
+///
+/// # Errors
+/// If the file cannot be read or a batch not be sent. What was sent by then is kept, and the next run goes on from there.
+pub async fn run<Send, Sent>(
+    plan: Plan,
+    resume: Option<Resume>,
+    seen: impl FnOnce(&Mapping, Meter, u64),
+    send: Send,
+) -> anyhow::Result<(Summary, Option<PathBuf>)>
+where
+    Send: Fn(Vec<Item>) -> Sent,
+    Sent: Future<Output = anyhow::Result<Vec<Outcome>>>,
+{
+    let (source, mapping) = look(&plan)?;
+    seen(&mapping, source.meter.clone(), source.size);
+    let place = resume.as_ref().map(Resume::place).unwrap_or_default();
+    let mut rejects = Rejects::beside(&plan.path, &source.columns, place.rejected_bytes);
+    let mut summary = place.summary;
+    let maker = Maker {
+        kind: plan.kind,
+        columns: source.columns.clone().into(),
+        mapping: Arc::new(mapping),
+        dates: plan.dates,
+        currency: plan.currency,
+        comma: plan.comma,
+        orders: Collector::default(),
+        equal: Equal::default(),
+    };
+    let (out, batches) = mpsc::channel(2);
+    let reader = tokio::task::spawn_blocking(move || read(source, maker, place.rows, &out));
+    let batches = futures::stream::unfold(batches, |mut it| async { Some((it.recv().await?, it)) });
+    let dry_run = plan.dry_run;
+    let answered = batches.map(|batch: Batch| {
+        let items: Vec<Item> = batch.made.iter().map(|it| it.item.clone()).collect();
+        let count = items.len();
+        let sent = (!dry_run && count > 0).then(|| send(items));
+        async move {
+            let outcomes = match sent {
+                Some(sent) => sent.await?,
+                None => vec![Outcome::Accepted; count],
+            };
+            anyhow::ensure!(outcomes.len() == count, "{count} rows were sent, {} answered", outcomes.len());
+            Ok((batch, outcomes))
+        }
+    });
+    let mut answered = std::pin::pin!(answered.buffered(AT_ONCE));
+    while let Some(answer) = answered.next().await {
+        let (batch, outcomes) = answer?;
+        let rejected = count(&mut summary, batch.made, outcomes, batch.rejected);
+        summary.rows = batch.rows;
+        if !dry_run {
+            rejects.write(&rejected)?;
+            if let Some(resume) = &resume {
+                let place =
+                    Place { rows: batch.rows, rejected_bytes: rejects.len(), summary: summary.clone() };
+                resume.save(&place)?;
+            }
+        }
+    }
+    reader.await.context("reading the file")??;
+    if let Some(resume) = &resume {
+        resume.clear();
+    }
+    let written = (!dry_run && summary.rejected > 0).then(|| rejects.path().to_owned());
+    Ok((summary, written))
+}
+
+fn count(
+    summary: &mut Summary,
+    made: Vec<Made>,
+    outcomes: Vec<Outcome>,
+    mut rejected: Vec<Rejected>,
+) -> Vec<Rejected> {
+    summary.items += made.len() as u64;
+    for (made, outcome) in made.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Accepted => summary.accepted += 1,
+            Outcome::Duplicate => summary.duplicate += 1,
+            Outcome::Rejected(reason) => {
+                let line = made.line;
+                let rows = (line..).zip(made.raw);
+                rejected.extend(rows.map(|(line, raw)| Rejected { line, reason: reason.clone(), raw }));
+            }
+        }
+    }
+    rejected.sort_by_key(|it| it.line);
+    summary.rejected += rejected.len() as u64;
+    let room = 5_usize.saturating_sub(summary.reasons.len());
+    summary.reasons.extend(rejected.iter().take(room).map(|it| (it.line, it.reason.clone())));
+    rejected
+}
+
+/// Reads all records; those before `skip` were dealt with by an earlier run, and are read only to count equal ones.
+fn read(mut source: Source, mut maker: Maker, skip: u64, out: &mpsc::Sender<Batch>) -> anyhow::Result<()> {
+    let mut made = Vec::new();
+    let mut rejected: Vec<(u64, Rejected)> = Vec::new();
+    let mut rows = 0_u64;
+    // Rows of an order that is not whole yet are not done; nor are those rejected in between.
+    let mut done = 0_u64;
+    while let Some(record) = source.next()? {
+        let whole = match maker.push(record) {
+            Ok(whole) => whole,
+            Err(row) => {
+                if rows >= skip {
+                    rejected.push((rows, row));
+                }
+                None
+            }
+        };
+        if let Some(whole) = whole {
+            // An order is whole when the row after it has come.
+            done = if maker.kind == Kind::Orders { rows } else { rows + 1 };
+            if done > skip {
+                made.push(whole);
+            }
+        }
+        rows += 1;
+        if rejected.len() >= BATCH {
+            // So many bad rows within one order: it ends here, rather than all of them wait for it.
+            made.extend(maker.finish().filter(|_| rows > skip));
+            done = rows;
+        }
+        if made.len() >= BATCH || rejected.len() >= BATCH {
+            let later = rejected.iter().position(|(row, _)| *row >= done).unwrap_or(rejected.len());
+            let kept = rejected.split_off(later);
+            let ready = std::mem::replace(&mut rejected, kept).into_iter().map(|(_, it)| it).collect();
+            let batch = Batch { made: std::mem::take(&mut made), rejected: ready, rows: done.max(skip) };
+            if out.blocking_send(batch).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    made.extend(maker.finish().filter(|_| rows > skip));
+    let rejected = rejected.into_iter().map(|(_, it)| it).collect();
+    drop(out.blocking_send(Batch { made, rejected, rows: rows.max(skip) }));
+    Ok(())
+}
