@@ -9,8 +9,11 @@ mod state;
 mod tests;
 mod view;
 
-pub use fold::{Cause, Change, Input, apply, evaluate, fire, merge};
+pub use fold::{Cause, Change, Input, apply, carry_over, evaluate, fire, merge, tidy};
 pub use rule::{Expr, KnownEvents, RuleFault, Vocabulary, check};
-pub use rules::{Rules, RulesFault, Segment};
-pub use stage::{DEFAULT_STAGES, Stage, default_stages};
+pub use rules::{Rules, RulesFault, Segment, references};
+#[cfg(test)]
+pub use stage::DEFAULT_STAGES;
+pub use stage::{Stage, default_stages};
 pub use state::{Score, State};
+pub use view::View;

@@ -3,7 +3,6 @@
 use perennial_types::{Channel, Fact, FactKind, Timestamp, from_micros, micros};
 use std::collections::BTreeSet;
 
-use super::rule::KnownEvents;
 use super::rules::{Need, Rules};
 use super::state::{OrderEntry, Score, State, consent_key};
 use super::view::{View, next_flip, next_stage_flip, next_turn, passes};
@@ -236,15 +235,27 @@ pub fn fire(rules: &Rules, state: &mut State, at: Timestamp) -> Vec<Change> {
     answer(rules, state, at, &segments, stage, &cause)
 }
 
-/// Another profile became this one.
-pub fn merge(rules: &Rules, state: &mut State, from: State, at: Timestamp) -> Vec<Change> {
+/// Another profile became this one. States from `refold_floor` on hold all that any rule needs.
+pub fn merge(rules: &Rules, state: &mut State, from: State, at: Timestamp, refold_floor: u64) -> Vec<Change> {
     let complete = match (state.revision, from.revision) {
         (0, other) | (other, 0) => other,
         (own, other) => own.min(other),
     };
     state.absorb(from);
-    state.revision = complete;
+    state.revision = if complete >= refold_floor { rules.revision } else { complete };
     evaluate(rules, state, at, &Cause::Merge)
+}
+
+/// Takes over what recomputing from facts cannot know (scores, addresses) and the answers in force, so that evaluating
+/// gives the difference.
+pub fn carry_over(old: &State, fresh: &mut State) {
+    fresh.score = old.score;
+    fresh.reachable.clone_from(&old.reachable);
+    fresh.identified = old.identified;
+    fresh.members.clone_from(&old.members);
+    fresh.stage.clone_from(&old.stage);
+    fresh.flips.clear();
+    fresh.stage_flip = None;
 }
 
 /// Evaluates everything this state is complete for.
@@ -265,9 +276,4 @@ pub fn tidy(rules: &Rules, state: &mut State) {
         state.orders.clear();
         state.past_orders.clear();
     }
-}
-
-/// Whether a fact of this name can matter to any known event list; used to learn names.
-pub fn is_new_name(known: &KnownEvents, name: &str) -> bool {
-    !known.contains(name) && name.len() <= 200
 }

@@ -208,6 +208,23 @@ impl Rules {
         self.by_number.get(&number).map(|at| &self.segments[*at])
     }
 
+    /// Whether these rules need entries of events that `before` did not keep, or not for as long. `seen` says whether an
+    /// event of a name ever came: of one that never did there is nothing to keep.
+    pub fn lacks(&self, before: &Self, seen: impl Fn(&str) -> bool) -> bool {
+        let kept = |known: &HashMap<String, Vec<Series>>, event: &str, series: &Series| {
+            let known = known.get(event).into_iter().flatten();
+            known.into_iter().any(|it| it.key == series.key && it.horizon >= series.horizon)
+        };
+        let lacking = |own: &HashMap<String, Vec<Series>>, known: &HashMap<String, Vec<Series>>| {
+            own.iter().any(|(event, all)| seen(event) && all.iter().any(|it| !kept(known, event, it)))
+        };
+        lacking(&self.events, &before.events)
+            || lacking(&self.orders, &before.orders)
+            || (!self.orders.is_empty()
+                && self.order_horizon > before.order_horizon
+                && seen("Order Completed"))
+    }
+
     /// The keys of all series, of events and of orders.
     pub fn series(&self) -> BTreeSet<SeriesKey> {
         self.events.values().chain(self.orders.values()).flatten().map(|it| it.key).collect()

@@ -412,7 +412,7 @@ proptest! {
             apply(&rules, &mut whole, from_micros(*at), &Input::Fact(fact));
         }
         prop_assume!(sides == [true, true]);
-        merge(&rules, &mut one, other, from_micros(end));
+        merge(&rules, &mut one, other, from_micros(end), 0);
         evaluate(&rules, &mut whole, from_micros(end), &Cause::Rule);
         prop_assert_eq!(one.members.keys().collect::<Vec<_>>(), whole.members.keys().collect::<Vec<_>>());
         prop_assert_eq!(one.due(), whole.due());
