@@ -7,8 +7,9 @@ use perennial_runtime::{Host, Process, Service};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::harness::{CLOCK, Puppet, Running, config, puppet};
+use crate::harness::{CLOCK, HEALTH, Puppet, Running, config, puppet};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_finishes_calls_in_flight_and_only_then_stops_the_tasks() {
@@ -114,4 +115,19 @@ async fn a_taken_port_and_a_service_twice_are_refused_by_name() {
     let twice = vec![Puppet::default().service(), Puppet::default().service()];
     let refused = Process::bind(&config(), host, twice).await.err().unwrap().to_string();
     assert!(refused.contains(CLOCK) && refused.contains("twice"), "{refused}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_drains_the_process() {
+    let host = Host::new(&config(), &[]).unwrap();
+    let process = Process::bind(&config(), host.clone(), vec![Puppet::default().service()]).await.unwrap();
+    let mut health = HealthClient::new(host.mesh.transport(HEALTH));
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+    let running = tokio::spawn(process.run());
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status != 1 {}
+    let told = std::process::Command::new("kill").arg(std::process::id().to_string()).status().unwrap();
+    assert!(told.success());
+    tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
 }
