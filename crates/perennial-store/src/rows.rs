@@ -33,6 +33,18 @@ impl Column {
             Self::Uuid => ("uuid", ArrayType::Uuid),
         }
     }
+
+    /// Any value of the type.
+    fn placeholder(self) -> Value {
+        match self {
+            Self::Text => "".into(),
+            Self::BigInt => 0_i64.into(),
+            Self::Double => 0_f64.into(),
+            Self::Bool => false.into(),
+            Self::Bytes => Vec::<u8>::new().into(),
+            Self::Uuid => sea_orm::prelude::Uuid::nil().into(),
+        }
+    }
 }
 
 /// A table and the columns that statements write.
@@ -67,11 +79,8 @@ pub async fn insert_rows(
     let insert = format!("INSERT INTO {} ({names})", table.name);
     match Backend::of(db) {
         Backend::Postgres => {
-            let arrays = transpose(table, rows);
-            let casts =
-                (1..).zip(table.columns).map(|(n, (_, column))| format!("${n}::{}[]", column.postgres().0));
-            let casts = casts.collect::<Vec<_>>().join(", ");
-            let sql = format!("{insert} SELECT * FROM unnest({casts}) {conflict}");
+            let (arrays, source) = unnested(table, rows);
+            let sql = format!("{insert} {source} {conflict}");
             execute(db, table.name, &sql, arrays).await
         }
         Backend::Sqlite => {
@@ -97,18 +106,44 @@ pub async fn insert_rows(
     }
 }
 
-fn transpose(table: &Table, rows: Vec<Vec<Value>>) -> Vec<Value> {
+/// Rows as one array a column, and the query that reads them back. Arrays hold no nulls (the driver cannot bind them):
+/// a column that has any comes with a second array that says where.
+fn unnested(table: &Table, rows: Vec<Vec<Value>>) -> (Vec<Value>, String) {
     let mut columns: Vec<Vec<Value>> = table.columns.iter().map(|_| Vec::with_capacity(rows.len())).collect();
     for row in rows {
         for (column, value) in columns.iter_mut().zip(row) {
             column.push(value);
         }
     }
-    columns
-        .into_iter()
-        .zip(table.columns)
-        .map(|(values, (_, column))| Value::Array(column.postgres().1, Some(Box::new(values))))
-        .collect()
+    let (mut arrays, mut types, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut masks, mut selected) = (Vec::new(), Vec::new());
+    for ((n, values), (_, column)) in (1..).zip(columns).zip(table.columns) {
+        let (word, kind) = column.postgres();
+        let nulls: Vec<bool> = values.iter().map(|it| *it == it.as_null()).collect();
+        let mut values = values;
+        if nulls.contains(&true) {
+            selected.push(format!("CASE WHEN n{n} THEN NULL ELSE c{n} END"));
+            for (value, null) in values.iter_mut().zip(&nulls) {
+                if *null {
+                    *value = column.placeholder();
+                }
+            }
+            masks.push((n, nulls));
+        } else {
+            selected.push(format!("c{n}"));
+        }
+        arrays.push(Value::Array(kind, Some(Box::new(values))));
+        types.push(format!("${}::{word}[]", arrays.len()));
+        names.push(format!("c{n}"));
+    }
+    for (n, nulls) in masks {
+        let nulls = nulls.into_iter().map(Value::from).collect();
+        arrays.push(Value::Array(ArrayType::Bool, Some(Box::new(nulls))));
+        types.push(format!("${}::boolean[]", arrays.len()));
+        names.push(format!("n{n}"));
+    }
+    let (selected, types, names) = (selected.join(", "), types.join(", "), names.join(", "));
+    (arrays, format!("SELECT {selected} FROM unnest({types}) AS t({names})"))
 }
 
 /// Deletes the rows whose columns equal one of the given keys, with one statement a chunk. The table's columns here
