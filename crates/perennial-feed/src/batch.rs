@@ -43,18 +43,46 @@ impl PartitionBatch {
     }
 }
 
+/// What a profile that was merged away leaves for the survivor: nothing yet if it was parked.
+pub(crate) struct Departure<S> {
+    pub(crate) workspace: Workspace,
+    pub(crate) merge: MergeId,
+    pub(crate) profile: ProfileId,
+    pub(crate) left: Option<Kept<S>>,
+}
+
 /// Everything a batch leaves behind.
 pub(crate) struct Outcome<F: Fold> {
     pub(crate) states: BTreeMap<Key, Slot<F::State>>,
     pub(crate) records: Vec<(Progress, NewRecord)>,
     pub(crate) rows: Vec<F::Row>,
     pub(crate) commands: Vec<Command>,
-    pub(crate) departed: Vec<(Workspace, MergeId, ProfileId, Option<Kept<F::State>>)>,
+    pub(crate) departed: Vec<Departure<F::State>>,
     pub(crate) arrived: Vec<(Workspace, MergeId)>,
     pub(crate) parked: BTreeMap<Key, String>,
     pub(crate) waiting: Vec<Incoming>,
     /// How many records of each partition were taken in; the rest wait for another partition's transfer.
     pub(crate) taken: BTreeMap<u16, usize>,
+    /// What the batch was made of.
+    pub(crate) partitions: BTreeMap<u16, PartitionBatch>,
+}
+
+impl<F: Fold> Outcome<F> {
+    /// Nothing yet.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            states: BTreeMap::new(),
+            records: Vec::new(),
+            rows: Vec::new(),
+            commands: Vec::new(),
+            departed: Vec::new(),
+            arrived: Vec::new(),
+            parked: BTreeMap::new(),
+            waiting: Vec::new(),
+            taken: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+        }
+    }
 }
 
 /// A profile in the batch.
@@ -83,17 +111,7 @@ pub(crate) struct Batch<'a, F: Fold> {
 impl<F: Fold> Batch<'_, F> {
     /// Applies records and fires timers in order.
     pub(crate) fn run(mut self) -> Result<Outcome<F>, FeedError> {
-        let mut out = Outcome {
-            states: BTreeMap::new(),
-            records: Vec::new(),
-            rows: Vec::new(),
-            commands: Vec::new(),
-            departed: Vec::new(),
-            arrived: Vec::new(),
-            parked: BTreeMap::new(),
-            waiting: Vec::new(),
-            taken: BTreeMap::new(),
-        };
+        let mut out = Outcome::nothing();
         for (key, kept) in std::mem::take(&mut self.states) {
             out.states.insert(key, Slot { loaded: Some(kept.clone()), now: kept, gone: false });
         }
@@ -131,6 +149,7 @@ impl<F: Fold> Batch<'_, F> {
         }
         // Downstream reads a partition in the order of origins.
         out.records.sort_by_key(|(origin, record)| (record.profile.partition(PARTITIONS), *origin));
+        out.partitions = partitions;
         Ok(out)
     }
 
@@ -160,7 +179,7 @@ impl<F: Fold> Batch<'_, F> {
         if self.is_parked(out, &key) {
             if let Some(merge) = merge.filter(|_| record.kind == Merge::AWAY) {
                 // The survivor has to wait, too: it parks when it meets the empty transfer.
-                out.departed.push((key.0.clone(), merge.id, key.1, None));
+                out.departed.push(departure(&key, merge.id, None));
             }
             out.waiting.push(incoming.clone());
             return Ok(true);
@@ -179,17 +198,18 @@ impl<F: Fold> Batch<'_, F> {
                     Ok(()) => {
                         leave(out, turn);
                         slot(out, &key).gone = true;
-                        out.departed.push((key.0.clone(), merge.id, key.1, Some(kept)));
+                        out.departed.push(departure(&key, merge.id, Some(kept)));
                     }
                     Err(reason) => {
                         out.parked.insert(key.clone(), reason);
-                        out.departed.push((key.0.clone(), merge.id, key.1, None));
+                        out.departed.push(departure(&key, merge.id, None));
                         out.waiting.push(incoming.clone());
                     }
                 }
             }
             Some(merge) => {
-                let brought = out.departed.iter().rev().find(|it| it.1 == merge.id).map(|it| it.3.clone());
+                let brought =
+                    out.departed.iter().rev().find(|it| it.merge == merge.id).map(|it| it.left.clone());
                 match brought.or_else(|| self.transfers.get(&merge.id).cloned()) {
                     None => return Ok(false),
                     Some(None) => {
@@ -198,12 +218,12 @@ impl<F: Fold> Batch<'_, F> {
                         out.waiting.push(incoming.clone());
                     }
                     Some(Some(from)) => {
-                        slot(out, &key).now.timers.unite(from.timers);
+                        slot(out, &key).now.timers.unite(from.timers, record.origin);
                         let arrived = (key.0.clone(), merge.id);
                         if self.step(out, &key, incoming, |fold, book, turn, state| {
                             fold.merge(book, turn, state, from.state.clone())
                         }) {
-                            out.departed.retain(|it| it.1 != merge.id);
+                            out.departed.retain(|it| it.merge != merge.id);
                             out.arrived.push(arrived);
                         }
                     }
@@ -332,6 +352,10 @@ fn slot<'a, F: Fold>(out: &'a mut Outcome<F>, key: &Key) -> &'a mut Slot<F::Stat
         now: Kept { state: F::State::default(), timers: Timers::default() },
         gone: false,
     })
+}
+
+fn departure<S>(key: &Key, merge: MergeId, left: Option<Kept<S>>) -> Departure<S> {
+    Departure { workspace: key.0.clone(), merge, profile: key.1, left }
 }
 
 fn leave<F: Fold>(out: &mut Outcome<F>, turn: Turn<F::Row>) {

@@ -153,6 +153,14 @@ pub struct Appended {
     records: Vec<Record>,
 }
 
+impl Appended {
+    /// The records with their places, in order within each partition.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
 impl Feed {
     /// Opens the feed whose tables ([`crate::FEED_MIGRATIONS`]) are in `store`, making its partitions at the first time.
     ///
@@ -365,9 +373,9 @@ impl Feed {
         let mut answers = Vec::with_capacity(cursors.len());
         for (cursor, head) in cursors.iter().zip(heads) {
             let records = if cursor.after_seq < head.seq {
-                match self.from_tail(cursor, head.seq, max) {
+                match self.remembered(cursor, head.seq, max) {
                     Some(records) => records,
-                    None => self.from_table(cursor, max).await?,
+                    None => self.kept(cursor, max).await?,
                 }
             } else {
                 Vec::new()
@@ -479,7 +487,18 @@ impl Feed {
         Ok(self.heads(&[cursor]).await?.first().map_or(Progress::START, |it| it.progress))
     }
 
-    fn from_tail(&self, cursor: &Cursor, head: u64, max: usize) -> Option<Vec<Record>> {
+    /// The same for several partitions, in the caller's transaction.
+    pub(crate) async fn progress_in(
+        &self,
+        tx: &DatabaseTransaction,
+        partitions: &[u16],
+    ) -> Result<BTreeMap<u16, Progress>, FeedError> {
+        let heads = load_heads(tx, None).await?;
+        let wanted = heads.into_iter().filter(|it| partitions.contains(&it.partition));
+        Ok(wanted.map(|it| (it.partition, it.progress)).collect())
+    }
+
+    fn remembered(&self, cursor: &Cursor, head: u64, max: usize) -> Option<Vec<Record>> {
         let memory = self.memory();
         let tail = memory.tails.get(usize::from(cursor.partition))?;
         let first = tail.front()?.seq;
@@ -491,7 +510,7 @@ impl Feed {
         Some(tail.iter().skip(skip).take_while(|it| it.seq <= head).take(max).cloned().collect())
     }
 
-    async fn from_table(&self, cursor: &Cursor, max: usize) -> Result<Vec<Record>, FeedError> {
+    async fn kept(&self, cursor: &Cursor, max: usize) -> Result<Vec<Record>, FeedError> {
         let sql = "SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
                    correction, payload FROM feed_record WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
         let limit = i64::try_from(max).unwrap_or(i64::MAX);

@@ -334,8 +334,16 @@ impl Timers {
         self.0.values().map(Timer::instant).min()
     }
 
-    /// Adds another profile's timers; of two with one name the earlier stays.
-    pub(crate) fn unite(&mut self, other: Self) {
+    /// Changes where the timers count as set: positions of one partition mean nothing in another.
+    pub(crate) fn rebase(&mut self, set: impl Fn(Progress) -> Progress) {
+        for timer in self.0.values_mut() {
+            timer.set = set(timer.set);
+        }
+    }
+
+    /// Adds another profile's timers, as if set by the merge; of two with one name the earlier stays.
+    pub(crate) fn unite(&mut self, mut other: Self, merge: Progress) {
+        other.rebase(|_| merge);
         for (key, timer) in other.0 {
             let kept = self.0.entry(key).or_insert(timer);
             if timer.due < kept.due {

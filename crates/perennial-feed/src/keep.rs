@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::batch::Departure;
 use crate::feed::{int, unsigned};
 use crate::fold::{Command, Timers};
 use crate::{FeedError, PARTITIONS};
@@ -50,19 +51,62 @@ const CHECKPOINTS: Table = Table {
 /// Where a reader stands in one partition of one feed: epoch and last record.
 pub(crate) type Checkpoints = BTreeMap<(String, u16), (String, u64)>;
 
+type Checkpoint = ((String, u16), (String, u64));
+
+/// Makes the rows of a lane's checkpoints, where they are not there yet.
+pub(crate) async fn ensure_checkpoints(
+    tx: &DatabaseTransaction,
+    consumer: &str,
+    feeds: &[&str],
+    partitions: &[u16],
+) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for feed in feeds {
+        for partition in partitions {
+            let (seq, previous) = (0_i64.into(), 0_i64.into());
+            rows.push(vec![
+                consumer.into(),
+                (*feed).into(),
+                i64::from(*partition).into(),
+                "".into(),
+                seq,
+                previous,
+            ]);
+        }
+    }
+    insert_rows(tx, &CHECKPOINTS, rows, "ON CONFLICT (consumer, feed, partition) DO NOTHING").await?;
+    Ok(())
+}
+
+/// Reads a lane's checkpoints and holds them until the transaction ends, so that no other worker of the lane can have
+/// loaded what this one is about to change.
+pub(crate) async fn lock_checkpoints(
+    tx: &DatabaseTransaction,
+    consumer: &str,
+    partitions: &[u16],
+) -> Result<Checkpoints, StoreError> {
+    let mut values = vec![consumer.into()];
+    let wanted = partitions.iter().map(|it| i64::from(*it).into()).collect();
+    let condition = any_of(Backend::of(tx), "partition", Column::BigInt, wanted, &mut values);
+    let lock = if Backend::of(tx) == Backend::Postgres { "FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT feed, partition, epoch, seq FROM checkpoint WHERE consumer = $1 AND {condition} \
+         ORDER BY feed, partition {lock}"
+    );
+    query(tx, "checkpoints", &sql, values).await?.iter().map(checkpoint).collect()
+}
+
+fn checkpoint(row: &QueryResult) -> Result<Checkpoint, StoreError> {
+    let partition = u16::try_from(column::<i64>(row, 1)?).unwrap_or_default();
+    Ok(((column(row, 0)?, partition), (column(row, 2)?, unsigned(column(row, 3)?))))
+}
+
 pub(crate) async fn checkpoints(
     db: &impl ConnectionTrait,
     consumer: &str,
 ) -> Result<Checkpoints, StoreError> {
     let sql = "SELECT feed, partition, epoch, seq FROM checkpoint WHERE consumer = $1";
-    query(db, "checkpoints", sql, vec![consumer.into()])
-        .await?
-        .iter()
-        .map(|row| {
-            let partition = u16::try_from(column::<i64>(row, 1)?).unwrap_or_default();
-            Ok(((column(row, 0)?, partition), (column(row, 2)?, unsigned(column(row, 3)?))))
-        })
-        .collect()
+    query(db, "checkpoints", sql, vec![consumer.into()]).await?.iter().map(checkpoint).collect()
 }
 
 /// Moves checkpoints by compare-and-set: the fence. If one is not where this worker left it, another one holds the lane.
@@ -244,10 +288,10 @@ pub(crate) async fn transfers<S: DeserializeOwned>(
 
 pub(crate) async fn save_transfers<S: Serialize>(
     tx: &DatabaseTransaction,
-    transfers: &[(Workspace, MergeId, ProfileId, Option<Kept<S>>)],
+    transfers: &[Departure<S>],
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(transfers.len());
-    for (workspace, merge, profile, kept) in transfers {
+    for Departure { workspace, merge, profile, left: kept } in transfers {
         let state = kept.as_ref().map(|it| text(&it.state)).transpose()?;
         let timers = text(&kept.as_ref().map(|it| it.timers.clone()).unwrap_or_default())?;
         rows.push(vec![

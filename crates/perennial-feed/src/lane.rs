@@ -146,21 +146,49 @@ impl<F: Fold> Lane<F> {
 
     async fn load(&mut self) -> Result<(), FeedError> {
         let reader = self.reader.clone();
-        let db = reader.store.read();
-        let checkpoints = keep::checkpoints(db, &reader.name).await?;
+        let partitions: Vec<u16> = self.parts.keys().copied().collect();
+        let feeds: Vec<&str> = reader.sources.iter().map(|it| &*it.name).collect();
+        let tx = reader.store.write().await?;
+        keep::ensure_checkpoints(&tx, &reader.name, &feeds, &partitions).await?;
+        let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
+        let progress = reader.feed.progress_in(&tx, &partitions).await?;
         for (partition, part) in &mut self.parts {
-            part.progress = reader.feed.progress(*partition).await?;
+            part.progress = progress.get(partition).copied().unwrap_or(Progress::START);
             for (source, fetched) in reader.sources.iter().zip(&mut part.sources) {
                 let (epoch, seq) =
                     checkpoints.get(&(source.name.to_string(), *partition)).cloned().unwrap_or_default();
                 *fetched = Fetched { epoch, applied: seq, last: seq, head: seq, ..Fetched::default() };
             }
         }
-        self.next_due = keep::next_due(db, self.number).await?;
-        self.parked = reader.parked_in(&self.parts.keys().copied().collect::<Vec<_>>()).await?;
-        self.errands = keep::errands(db, self.number).await?;
+        self.next_due = keep::next_due(&tx, self.number).await?;
+        self.errands = keep::errands(&tx, self.number).await?;
+        Store::commit(tx).await?;
+        self.parked = reader.parked_in(&partitions).await?;
         self.loaded = true;
         Ok(())
+    }
+
+    /// Begins a transaction that holds this lane, or fails if the lane has moved without us: then everything in memory
+    /// is stale.
+    pub(crate) async fn begin(&self) -> Result<perennial_store::DatabaseTransaction, FeedError> {
+        let reader = &self.reader;
+        let partitions: Vec<u16> = self.parts.keys().copied().collect();
+        let tx = reader.store.write().await?;
+        let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
+        let progress = reader.feed.progress_in(&tx, &partitions).await?;
+        for (partition, part) in &self.parts {
+            // Timers fire without moving a checkpoint, but never without moving the progress.
+            if progress.get(partition) != Some(&part.progress) {
+                return Err(FeedError::Fenced);
+            }
+            for (source, fetched) in reader.sources.iter().zip(&part.sources) {
+                let key = (source.name.to_string(), *partition);
+                if checkpoints.get(&key).is_none_or(|(_, seq)| *seq != fetched.applied) {
+                    return Err(FeedError::Fenced);
+                }
+            }
+        }
+        Ok(tx)
     }
 
     /// How complete this lane wants to be: as far as its timers and its readers need.
@@ -302,9 +330,8 @@ impl<F: Fold> Lane<F> {
             let demanded = self.reader.feed.demanded(*partition);
             let awaited = !part.progress.reaches(demanded) && ready > part.progress;
             due_through = due_through.max(ready.instant);
-            if !batch.records.is_empty() || awaited {
-                batches.insert(*partition, batch);
-            } else if self.next_due.is_some_and(|due| due <= ready.instant && due <= now) {
+            let due = self.next_due.is_some_and(|due| due <= ready.instant && due <= now);
+            if !batch.records.is_empty() || awaited || due {
                 batches.insert(*partition, batch);
             }
         }
@@ -317,7 +344,7 @@ impl<F: Fold> Lane<F> {
         due_through: Timestamp,
     ) -> Result<bool, FeedError> {
         let reader = self.reader.clone();
-        let tx = reader.store.write().await?;
+        let tx = self.begin().await?;
 
         let mut due: Vec<Key> = Vec::new();
         if self.next_due.is_some_and(|it| it <= due_through) {
@@ -351,7 +378,7 @@ impl<F: Fold> Lane<F> {
             fold: &*reader.fold,
             book: &book,
             name: reader.name.clone(),
-            partitions: batches_for(&mut batches),
+            partitions: batches,
             states,
             transfers,
             parked: self.parked.clone(),
@@ -360,8 +387,8 @@ impl<F: Fold> Lane<F> {
         }
         .run()?;
 
-        let first: Option<Key> = batches_first(&batches);
-        let (moves, progress) = self.moves(&batches, &outcome);
+        let first = outcome.partitions.values().find_map(|it| it.records.first()).map(Incoming::key);
+        let (moves, progress) = self.moves(&outcome);
         let progressed =
             progress.iter().any(|(p, it)| self.parts.get(p).is_some_and(|part| *it > part.progress));
         if moves.is_empty()
@@ -393,14 +420,10 @@ impl<F: Fold> Lane<F> {
     }
 
     /// Checkpoints and progress after the batch.
-    fn moves(
-        &self,
-        batches: &BTreeMap<u16, PartitionBatch>,
-        outcome: &Outcome<F>,
-    ) -> (Vec<Move>, BTreeMap<u16, Progress>) {
+    fn moves(&self, outcome: &Outcome<F>) -> (Vec<Move>, BTreeMap<u16, Progress>) {
         let mut moves = Vec::new();
         let mut progress = BTreeMap::new();
-        for (partition, batch) in batches {
+        for (partition, batch) in &outcome.partitions {
             let Some(part) = self.parts.get(partition) else { continue };
             let taken = outcome.taken.get(partition).copied().unwrap_or_default();
             let records = batch.records.get(..taken).unwrap_or_default();
@@ -491,7 +514,7 @@ impl<F: Fold> Lane<F> {
     async fn visit(&mut self) -> Result<bool, FeedError> {
         let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
         let reader = self.reader.clone();
-        let tx = reader.store.write().await?;
+        let tx = self.begin().await?;
         let keys = keep::next_visits(&tx, self.number, &errand, MOST_RECORDS).await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;
@@ -524,6 +547,14 @@ impl<F: Fold> Lane<F> {
         moves
     }
 
+    pub(crate) fn reload_unless(&mut self, well: bool) {
+        self.loaded &= well;
+    }
+
+    pub(crate) async fn ensure_loaded(&mut self) -> Result<(), FeedError> {
+        if self.loaded { Ok(()) } else { self.load().await }
+    }
+
     pub(crate) fn reader(&self) -> &Arc<Reader<F>> {
         &self.reader
     }
@@ -554,25 +585,6 @@ impl<F: Fold> Lane<F> {
         let moves = self.fences();
         self.commit(tx, moves, outcome, &progress).await.map(|_| ())
     }
-}
-
-fn batches_for(batches: &mut BTreeMap<u16, PartitionBatch>) -> BTreeMap<u16, PartitionBatch> {
-    batches
-        .iter()
-        .map(|(partition, it)| {
-            let batch = PartitionBatch {
-                records: it.records.clone(),
-                progress: it.progress,
-                positions: it.positions.clone(),
-            };
-            (*partition, batch)
-        })
-        .collect()
-}
-
-fn batches_first(batches: &BTreeMap<u16, PartitionBatch>) -> Option<Key> {
-    let first = batches.values().find_map(|it| it.records.first())?;
-    Some((first.record.workspace.clone(), first.record.profile))
 }
 
 /// Holds everything at or after `instant` back for a later batch.

@@ -12,20 +12,6 @@ use crate::lane::{Lane, store_fault};
 use crate::reader::Request;
 use crate::{FeedError, Fold, FoldFault, PARTITIONS, Progress, Record, Turn, parked};
 
-fn outcome<F: Fold>() -> Outcome<F> {
-    Outcome {
-        states: BTreeMap::new(),
-        records: Vec::new(),
-        rows: Vec::new(),
-        commands: Vec::new(),
-        departed: Vec::new(),
-        arrived: Vec::new(),
-        parked: BTreeMap::new(),
-        waiting: Vec::new(),
-        taken: BTreeMap::new(),
-    }
-}
-
 /// Visits loaded profiles on an errand.
 pub(crate) fn visits<F: Fold>(
     lane: &Lane<F>,
@@ -33,7 +19,7 @@ pub(crate) fn visits<F: Fold>(
     states: BTreeMap<Key, Kept<F::State>>,
     errand: &Errand,
 ) -> Outcome<F> {
-    let mut out = outcome();
+    let mut out = Outcome::nothing();
     let fold = lane.reader().fold.clone();
     for (key, loaded) in states {
         if lane.is_parked(&key) {
@@ -80,6 +66,7 @@ impl<F: Fold> Lane<F> {
         match request {
             Request::Retry(key, answer) => {
                 let result = self.retry(&key).await;
+                self.reload_unless(result.is_ok());
                 let _ = answer.send(result);
             }
             Request::Refold(keys, answer) => {
@@ -90,6 +77,7 @@ impl<F: Fold> Lane<F> {
                         break;
                     }
                 }
+                self.reload_unless(result.is_ok());
                 let _ = answer.send(result);
             }
         }
@@ -98,7 +86,7 @@ impl<F: Fold> Lane<F> {
     /// Applies a parked profile's records again, in order. Answers how many were applied, and what stopped it.
     async fn retry(&mut self, key: &Key) -> Result<(u32, String), FeedError> {
         let reader = self.reader().clone();
-        let tx = reader.store.write().await?;
+        let tx = self.begin().await?;
         let waiting = parked::records(&tx, key).await?;
         let partition = key.1.partition(PARTITIONS);
         let progress = self.progress(partition);
@@ -143,14 +131,15 @@ impl<F: Fold> Lane<F> {
     async fn refold(&mut self, keys: &[Key]) -> Result<(), FeedError> {
         let reader = self.reader().clone();
         let mut facts: BTreeMap<&Key, Vec<Record>> = BTreeMap::new();
+        self.ensure_loaded().await?;
         for key in keys.iter().filter(|it| !self.is_parked(it)) {
             let up_to = self.progress(key.1.partition(PARTITIONS)).seq;
             facts.insert(key, reader.facts(key, up_to).await?);
         }
-        let tx = reader.store.write().await?;
+        let tx = self.begin().await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let olds = keep::load::<F::State>(&tx, &keys.iter().cloned().collect()).await?;
-        let mut out = outcome::<F>();
+        let mut out = Outcome::<F>::nothing();
         for (key, records) in facts {
             let Some(old) = olds.get(key) else { continue };
             let progress = self.progress(key.1.partition(PARTITIONS));
@@ -176,7 +165,7 @@ impl<F: Fold> Lane<F> {
         mut records: Vec<Record>,
         old: &Kept<F::State>,
         progress: Progress,
-    ) -> Result<(Kept<F::State>, Turn<F::Row>), String> {
+    ) -> Result<Recomputed<F>, String> {
         // In the order in which they were received, as the fold saw them; facts of merged profiles fall into place.
         records.sort_by_key(|it| (micros(it.time), it.profile, it.seq));
         let mut replay =
@@ -188,7 +177,8 @@ impl<F: Fold> Lane<F> {
             })?;
         }
         replay.fire_while(|it| it.instant() <= progress.instant)?;
-        let Replay { mut state, timers, .. } = replay;
+        let Replay { mut state, mut timers, .. } = replay;
+        timers.rebase(|set| Progress { seq: set.seq.min(progress.seq), ..set });
         let mut turn = turn::<F>(self, key, progress, timers);
         turn.historical = true;
         turn.correction = true;
@@ -197,6 +187,9 @@ impl<F: Fold> Lane<F> {
         Ok((Kept { state, timers }, turn))
     }
 }
+
+/// A recomputed profile, and what the difference leaves behind.
+type Recomputed<F> = (Kept<<F as Fold>::State>, Turn<<F as Fold>::Row>);
 
 /// A profile's history run again from empty; what its steps leave behind is dropped.
 struct Replay<'a, F: Fold> {

@@ -52,7 +52,6 @@ pub enum StoreError {
 
 impl StoreError {
     /// Names what was being done when the database refused; for `map_err`.
-    #[must_use]
     pub fn of(what: &'static str) -> impl FnOnce(sea_orm::DbErr) -> Self {
         move |source| Self::Database { what, source }
     }

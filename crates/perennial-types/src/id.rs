@@ -12,7 +12,6 @@ use crate::{Timestamp, micros};
 pub fn new_id(at: Timestamp) -> Uuid {
     let micros = micros(at).max(0).unsigned_abs();
     let seconds = micros / 1_000_000;
-    #[expect(clippy::cast_possible_truncation, reason = "less than a million microseconds, times a thousand")]
     let nanos = (micros % 1_000_000) as u32 * 1_000;
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }

@@ -1,0 +1,139 @@
+//! The fold of the tests: it remembers the numbers it was told, sets a timer for each, and answers every one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use perennial_feed::{Fold, FoldFault, NewRecord, Record, Turn};
+use perennial_store::{Column, DatabaseTransaction, Migration, Table, insert_rows};
+use perennial_types::{ProfileId, micros};
+use serde::{Deserialize, Serialize};
+
+use crate::world::main;
+
+pub const LEDGER_MIGRATIONS: [Migration; 1] = [Migration {
+    name: "ledger_0001",
+    sql: "CREATE TABLE told (workspace TEXT NOT NULL, number BIGINT NOT NULL, times BIGINT NOT NULL, \
+          PRIMARY KEY (workspace, number));",
+}];
+
+const TOLD: Table = Table {
+    name: "told",
+    columns: &[("workspace", Column::Text), ("number", Column::BigInt), ("times", Column::BigInt)],
+};
+
+/// A record of kind `fact`: a number, and how many microseconds after it its timer is due.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Told {
+    #[prost(int64, tag = "1")]
+    pub number: i64,
+    #[prost(int64, tag = "2")]
+    pub after: i64,
+}
+
+/// A record that cannot be applied as long as the ledger refuses it.
+pub const POISON: i64 = -1;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Number to how often it was told.
+    pub numbers: BTreeMap<i64, u32>,
+    /// Numbers whose timers fired, and when.
+    pub fired: BTreeMap<i64, i64>,
+    /// What the other reader derived, by number.
+    #[serde(default)]
+    pub derived: BTreeMap<i64, u32>,
+    /// The order in which things came, since the last merge.
+    #[serde(default)]
+    pub seen: Vec<String>,
+}
+
+pub struct Ledger {
+    /// Whether it passes on what it is told.
+    pub derives: bool,
+}
+
+pub static REFUSES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+
+#[async_trait]
+impl Fold for Ledger {
+    type State = State;
+    type Row = i64;
+    type Book = ();
+
+    async fn book(&self, _tx: &DatabaseTransaction) -> Result<Arc<()>, FoldFault> {
+        Ok(Arc::new(()))
+    }
+
+    fn apply(
+        &self,
+        (): &(),
+        turn: &mut Turn<i64>,
+        state: &mut State,
+        record: &Record,
+    ) -> Result<(), FoldFault> {
+        let told: Told = prost::Message::decode(record.payload.as_ref()).map_err(FoldFault::poison)?;
+        if told.number == POISON && REFUSES.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(FoldFault::poison("a number that cannot be"));
+        }
+        if turn.source() == "first" {
+            *state.derived.entry(told.number).or_default() += 1;
+            state.seen.push(format!("derived {}", told.number));
+            return Ok(());
+        }
+        *state.numbers.entry(told.number).or_default() += 1;
+        state.seen.push(format!("told {}", told.number));
+        let due = micros(turn.at()) + told.after;
+        turn.set_timer(told.number.to_string(), perennial_types::from_micros(due));
+        turn.row(told.number);
+        if self.derives {
+            turn.append("fact", &told);
+        }
+        Ok(())
+    }
+
+    fn fire(&self, (): &(), turn: &mut Turn<i64>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
+        let number: i64 = timer.parse().map_err(FoldFault::poison)?;
+        state.fired.insert(number, micros(turn.at()));
+        state.seen.push(format!("fired {number}"));
+        if self.derives {
+            turn.append("fact", &Told { number: number + 1_000_000, after: 0 });
+        }
+        Ok(())
+    }
+
+    fn merge(&self, (): &(), _: &mut Turn<i64>, into: &mut State, from: State) -> Result<(), FoldFault> {
+        for (number, times) in from.numbers {
+            *into.numbers.entry(number).or_default() += times;
+        }
+        for (number, times) in from.derived {
+            *into.derived.entry(number).or_default() += times;
+        }
+        into.fired.extend(from.fired);
+        into.seen.clear();
+        Ok(())
+    }
+
+    fn refolded(&self, (): &(), _: &mut Turn<i64>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
+        fresh.derived.clone_from(&old.derived);
+        fresh.seen.clone_from(&old.seen);
+        Ok(())
+    }
+
+    async fn write(&self, tx: &DatabaseTransaction, rows: Vec<i64>) -> Result<(), FoldFault> {
+        let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
+        for number in rows {
+            *counts.entry(number).or_default() += 1;
+        }
+        let rows = counts.into_iter().map(|(number, times)| vec!["main".into(), number.into(), times.into()]);
+        let add = "ON CONFLICT (workspace, number) DO UPDATE SET times = told.times + excluded.times";
+        insert_rows(tx, &TOLD, rows.collect(), add).await?;
+        Ok(())
+    }
+}
+
+/// A fact that tells `number`, whose timer is due `after` microseconds later.
+pub fn told(profile: ProfileId, number: i64, after: i64) -> NewRecord {
+    let payload = prost::Message::encode_to_vec(&Told { number, after }).into();
+    NewRecord { workspace: main(), profile, kind: "fact", historical: false, correction: false, payload }
+}

@@ -1,0 +1,8 @@
+//! The feed's promises under abuse, on SQLite always and on PostgreSQL when one is given.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod ledger;
+mod order;
+mod parking;
+mod torture;
+mod world;

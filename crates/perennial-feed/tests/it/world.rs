@@ -1,0 +1,269 @@
+//! A little world: an ingestion feed, two readers of it (one derives from the other), a simulated clock.
+
+use std::sync::Arc;
+
+use perennial_api::profile::v1::profile_service_server::{ProfileService, ProfileServiceServer};
+use perennial_api::profile::v1::{
+    BatchGetContactsRequest, BatchGetContactsResponse, GetProfileRequest, ListProfilesRequest,
+    ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
+};
+use perennial_feed::{
+    AnyReader, Bell, Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord,
+    OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
+};
+use perennial_rpc::Transport;
+use perennial_store::{DatabaseConfig, Store};
+use perennial_types::{Clock, MergeId, ProfileId, SimulatedClock, Workspace, from_micros};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use crate::ledger::{LEDGER_MIGRATIONS, Ledger};
+
+/// Where each test's databases are.
+pub struct Home {
+    pub config: DatabaseConfig,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A home on each database there is.
+pub fn homes() -> Vec<Home> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() };
+    let mut homes = vec![Home { config, _folder: Some(folder) }];
+    if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
+        let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
+        let url = url.into_string().unwrap();
+        homes.push(Home {
+            config: DatabaseConfig { url, schema_prefix, max_connections: 24, ..Default::default() },
+            _folder: None,
+        });
+    } else {
+        eprintln!("PERENNIAL_TEST_POSTGRES is not set: only SQLite is tested");
+    }
+    homes
+}
+
+/// One process of the world: it dies when dropped or killed, and another may be started on the same home.
+pub struct World {
+    pub clock: SimulatedClock,
+    pub bell: Bell,
+    pub ingestion: Feed,
+    pub first: Arc<Reader<Ledger>>,
+    pub second: Arc<Reader<Ledger>>,
+    pub first_store: Store,
+    pub second_store: Store,
+    ingestion_store: Store,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+pub fn main() -> Workspace {
+    Workspace::parse("main").unwrap()
+}
+
+impl World {
+    pub async fn start(home: &Home, clock: &SimulatedClock) -> Self {
+        let time = Clock::simulated(clock.clone());
+        let bell = Bell::new(time.clone());
+        let feed_only = FEED_MIGRATIONS;
+        let ingestion_store = Store::open(&home.config, "ingestion", &feed_only).await.unwrap();
+        let ingestion =
+            Feed::open("ingestion", FeedKind::Source, ingestion_store.clone(), time.clone(), bell.clone())
+                .await
+                .unwrap();
+        let folding =
+            [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &LEDGER_MIGRATIONS[..]]
+                .concat();
+
+        let first_store = Store::open(&home.config, "first", &folding).await.unwrap();
+        let first_feed =
+            Feed::open("first", FeedKind::Derived, first_store.clone(), time.clone(), bell.clone())
+                .await
+                .unwrap();
+        let second_store = Store::open(&home.config, "second", &folding).await.unwrap();
+        let second_feed =
+            Feed::open("second", FeedKind::Derived, second_store.clone(), time.clone(), bell.clone())
+                .await
+                .unwrap();
+
+        let edge =
+            perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
+        let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
+        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts));
+        let reader = |feed: Feed, store: Store, sources: &[&str], knows: bool| {
+            Reader::new(ReaderParts {
+                fold: Ledger { derives: knows },
+                feed,
+                store,
+                sources: sources.iter().map(|it| Source::new(it, transport.clone(), true)).collect(),
+                facts: Some(transport.clone()),
+                clock: time.clone(),
+                bell: bell.clone(),
+            })
+        };
+        let first = reader(first_feed, first_store.clone(), &["ingestion"], true);
+        let second = reader(second_feed, second_store.clone(), &["ingestion", "first"], false);
+        let stop = CancellationToken::new();
+        let tasks =
+            first.tasks(&stop).into_iter().chain(second.tasks(&stop)).map(|(_, it)| spawn(it)).collect();
+        let clock = clock.clone();
+        Self {
+            clock,
+            bell,
+            ingestion,
+            first,
+            second,
+            first_store,
+            second_store,
+            ingestion_store,
+            tasks,
+            stop,
+        }
+    }
+
+    /// Starts another set of workers on the same lanes, as a second replica would.
+    pub fn rival(&mut self) {
+        let rivals = self.first.tasks(&self.stop).into_iter().chain(self.second.tasks(&self.stop));
+        self.tasks.extend(rivals.map(|(_, it)| spawn(it)));
+    }
+
+    /// Ends all work between two instructions, as a crash would.
+    pub async fn kill(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+
+    /// Appends facts, in one transaction for each partition, as ingestion does.
+    pub async fn append(&self, records: Vec<NewRecord>) {
+        for partition in 0..PARTITIONS {
+            let part: Vec<NewRecord> =
+                records.iter().filter(|it| it.profile.partition(PARTITIONS) == partition).cloned().collect();
+            if part.is_empty() {
+                continue;
+            }
+            let tx = self.ingestion_store.write().await.unwrap();
+            let appended = self.ingestion.append(&tx, part).await.unwrap();
+            Store::commit(tx).await.unwrap();
+            self.ingestion.announce(appended);
+        }
+    }
+
+    /// Merges two profiles by ingestion's protocol: away at the one, then into at the other.
+    pub async fn merge(&self, from: ProfileId, into: ProfileId) {
+        let merge = Merge { id: MergeId(uuid::Uuid::now_v7()), from, into };
+        let record = |profile, kind| NewRecord {
+            workspace: main(),
+            profile,
+            kind,
+            historical: false,
+            correction: false,
+            payload: merge.encode(),
+        };
+        self.append(vec![record(from, Merge::AWAY)]).await;
+        self.append(vec![record(into, Merge::INTO)]).await;
+    }
+
+    /// Waits until nothing is left to do.
+    pub async fn quiet(&self) {
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+            let mut last = None;
+            loop {
+                let now = self.bell.is_quiet().then(|| self.bell.activity());
+                if now.is_some() && now == last {
+                    return;
+                }
+                last = now;
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "still busy after a minute: {:?}", self.bell.busy());
+    }
+
+    pub async fn advance(&self, micros: i64) {
+        self.clock.advance(from_micros(micros));
+        self.bell.clock_moved();
+        self.quiet().await;
+    }
+
+    /// Every record of a feed, by partition.
+    pub async fn records(feed: &Feed) -> Vec<Vec<Record>> {
+        let mut all = Vec::new();
+        for partition in 0..PARTITIONS {
+            let cursor = Cursor { partition, after_seq: 0, complete_after: None };
+            all.push(feed.read(&[cursor], usize::MAX >> 1).await.unwrap().remove(0).records);
+        }
+        all
+    }
+
+    pub async fn parked(&self) -> Vec<perennial_feed::ParkedProfile> {
+        AnyReader::parked(&*self.first, &main(), uuid::Uuid::nil(), 1_000).await.unwrap()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests run the tasks themselves")]
+fn spawn(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(work)
+}
+
+/// Reads facts again straight from the ingestion feed, following merges.
+struct Facts {
+    ingestion: Feed,
+}
+
+#[tonic::async_trait]
+impl ProfileService for Facts {
+    async fn read_facts(
+        &self,
+        request: Request<ReadFactsRequest>,
+    ) -> Result<Response<ReadFactsResponse>, Status> {
+        let request = request.into_inner();
+        let (_, id) = perennial_types::parse_resource(&request.name, "profiles").unwrap();
+        let all: Vec<Record> = World::records(&self.ingestion).await.into_iter().flatten().collect();
+        let asked = ProfileId::parse(id).unwrap();
+        let mut family = vec![asked];
+        let mut next = 0;
+        // What came to the profile itself counts up to the asked position; what its merged profiles brought, wholly.
+        let counts = |it: &Record| it.profile != asked || it.seq <= request.up_to_seq;
+        while let Some(into) = family.get(next).copied() {
+            let merges = all.iter().filter(|it| it.kind == Merge::INTO && it.profile == into && counts(it));
+            for record in merges {
+                family.push(Merge::decode(&record.payload).unwrap().from);
+            }
+            next += 1;
+        }
+        let records = all
+            .iter()
+            .filter(|it| it.kind == "fact" && family.contains(&it.profile) && counts(it))
+            .cloned()
+            .map(|it| prost::Message::encode_to_vec(&perennial_api::feed::v1::Record::from(it)))
+            .collect();
+        Ok(Response::new(ReadFactsResponse { records, next_page_token: String::new() }))
+    }
+
+    async fn get_profile(&self, _: Request<GetProfileRequest>) -> Result<Response<Profile>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn lookup_profile(&self, _: Request<LookupProfileRequest>) -> Result<Response<Profile>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn list_profiles(
+        &self,
+        _: Request<ListProfilesRequest>,
+    ) -> Result<Response<ListProfilesResponse>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn batch_get_contacts(
+        &self,
+        _: Request<BatchGetContactsRequest>,
+    ) -> Result<Response<BatchGetContactsResponse>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+}
