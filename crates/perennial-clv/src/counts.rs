@@ -97,12 +97,10 @@ pub(crate) fn negative_binomial_tail(rho: f64, growth: f64) -> Vec<f64> {
     for i in (1..mass.len()).rev() {
         mass[i - 1] += mass[i];
     }
-    // What the first entry lacks to one is rounding, or the chance beyond the longest table.
-    let missing = 1.0 - mass[0];
-    if missing > 1e-9 {
-        for it in &mut mass {
-            *it = (*it + missing).min(1.0);
-        }
+    // What the first entry lacks to one is rounding, or else the chance beyond the longest table.
+    let total = mass[0];
+    for it in &mut mass {
+        *it = if (total - 1.0).abs() < 1e-6 { *it / total } else { (*it + 1.0 - total).clamp(0.0, 1.0) };
     }
     mass[0] = 1.0;
     mass

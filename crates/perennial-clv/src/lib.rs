@@ -23,6 +23,7 @@ mod root;
 mod rows;
 mod search;
 mod season;
+pub mod simulate;
 mod special;
 mod summary;
 mod transactions;

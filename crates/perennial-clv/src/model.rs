@@ -270,7 +270,7 @@ impl Model {
     /// never does. The age of the history does not matter, so the instant is known at the purchase.
     #[must_use]
     pub fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
-        if !(threshold > 0.0) {
+        if threshold.is_nan() || threshold <= 0.0 {
             return None;
         }
         if threshold >= 1.0 {

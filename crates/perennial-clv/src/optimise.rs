@@ -177,7 +177,7 @@ fn free(at: &[f64], gradient: &[f64]) -> Vec<usize> {
     (0..at.len())
         .filter(|&i| {
             let (low, high) = (at[i] <= -BOX, at[i] >= BOX);
-            !(low && gradient[i] > 0.0) && !(high && gradient[i] < 0.0)
+            !(low && gradient[i] > 0.0 || high && gradient[i] < 0.0)
         })
         .collect()
 }

@@ -8,9 +8,7 @@ pub(crate) struct Rule {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// Eight points: smooth integrands over a short stretch.
-pub(crate) static GAUSS_8: LazyLock<Rule> = LazyLock::new(|| Rule::new(8));
-/// Twelve points.
+/// Twelve points: smooth integrands over a short stretch.
 pub(crate) static GAUSS_12: LazyLock<Rule> = LazyLock::new(|| Rule::new(12));
 /// Twenty-four points: the rule where full precision is wanted.
 pub(crate) static GAUSS_24: LazyLock<Rule> = LazyLock::new(|| Rule::new(24));
@@ -37,12 +35,6 @@ impl Rule {
         points.sort_by(|left, right| left.0.total_cmp(&right.0));
         Self { points }
     }
-
-    /// ∫ f over [from, to].
-    pub(crate) fn integrate(&self, from: f64, to: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
-        let width = to - from;
-        width * self.points.iter().map(|&(u, w)| w * f(from + width * u)).sum::<f64>()
-    }
 }
 
 /// The Legendre polynomial of degree n and its derivative.
@@ -61,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_rule_is_exact_for_polynomials_of_twice_its_degree() {
-        for (rule, degree) in [(&*GAUSS_8, 15), (&*GAUSS_12, 23), (&*GAUSS_24, 47)] {
-            let got = rule.integrate(0.0, 1.0, |x| x.powi(degree));
+        for (rule, degree) in [(&*GAUSS_12, 23), (&*GAUSS_24, 47)] {
+            let got: f64 = rule.points.iter().map(|(x, w)| w * x.powi(degree)).sum();
             assert!((got * f64::from(degree + 1) - 1.0).abs() < 1e-13);
         }
     }

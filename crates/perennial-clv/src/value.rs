@@ -159,9 +159,11 @@ impl Total {
     fn at_most(&self, s: f64) -> f64 {
         let ratio = s / self.scale;
         if self.exact {
-            let share = ratio / (1.0 + ratio);
-            return self.nothing
-                + self.terms.iter().map(|it| it.chance * beta_inc(it.pn, self.shape, share)).sum::<f64>();
+            // From the near end: a heavy tail lies where the other share has rounded to one.
+            let upper = |it: &Term| 1.0 - beta_inc(self.shape, it.pn, 1.0 / (1.0 + ratio));
+            let lower = |it: &Term| beta_inc(it.pn, self.shape, ratio / (1.0 + ratio));
+            let chance = |it: &Term| it.chance * if ratio > 1.0 { upper(it) } else { lower(it) };
+            return self.nothing + self.terms.iter().map(chance).sum::<f64>();
         }
         // f = (S/pn) / (scale/shape) is distributed as F with 2pn and 2·shape degrees of freedom.
         let root = (ratio * self.shape).cbrt();

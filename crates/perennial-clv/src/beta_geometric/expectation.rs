@@ -1,7 +1,6 @@
 //! Expected orders of a customer who is alive, to any horizon.
 
-use super::BetaGeometric;
-use crate::model::Transactions;
+use super::{BetaGeometric, regular};
 use crate::special::saturation;
 use crate::summary::Summary;
 
@@ -11,7 +10,7 @@ const MOST_TERMS: usize = 3000;
 /// The expectation at each time, times ascending or not.
 pub(super) fn if_alive(model: &BetaGeometric, it: &Summary, times: &[f64]) -> Vec<f64> {
     if model.k > 1 {
-        return times.iter().map(|&t| model.tail_if_alive(it, t).iter().skip(1).rev().sum()).collect();
+        return times.iter().map(|&t| regular::if_alive(model, it, t)).collect();
     }
     let series = Series::new(model, it);
     let mut coefficients = Vec::new();
@@ -82,47 +81,51 @@ impl Series {
         (value > 0.02 * first.abs().max(factor * most)).then_some(value)
     }
 
-    /// ∫ (1 − (1+pτ)^(−ρ))/p over the Beta(a, b+x+d) posterior of p, τ = t/(α+T): the trapezoidal rule in
-    /// w, logit p = centre + width · sinh w, which decays doubly exponentially whatever the shapes.
+    /// ∫ (1 − (1+pτ)^(−ρ))/p over the posterior of p, τ = t/(α+T).
     fn integral(&self, t: f64) -> f64 {
         let tau = t / self.scale;
-        let centre = (self.a / self.lives).ln();
-        let width = (1.0 / self.a + 1.0 / self.lives).sqrt().min(1.0);
-        let at = |w: f64| -> (f64, f64) {
-            let u = width * w.sinh();
-            // Relative to the density at the centre.
-            let share = self.a / (self.a + self.lives);
-            let shift = if u > 0.0 {
-                // a·u − (a+B)·ln((1−s) + s·eᵘ) = −B·u − (a+B)·ln(s + (1−s)·e⁻ᵘ)
-                -self.lives * u - (self.a + self.lives) * ((1.0 - share) * (-u).exp_m1()).ln_1p()
-            } else {
-                self.a * u - (self.a + self.lives) * (share * u.exp_m1()).ln_1p()
-            };
-            let density = shift.exp() * w.cosh();
-            let p = 1.0 / (1.0 + (-(centre + u)).exp());
-            let gain =
-                if p * tau < 1e-200 { self.rho * tau } else { -(-self.rho * (p * tau).ln_1p()).exp_m1() / p };
-            (density, density * gain)
+        posterior_mean(self.a, self.lives, |p| {
+            if p * tau < 1e-200 { self.rho * tau } else { -(-self.rho * (p * tau).ln_1p()).exp_m1() / p }
+        })
+    }
+}
+
+/// The mean of `f` over p ~ Beta(a, b): the trapezoidal rule in w, logit p = centre + width · sinh w, which decays
+/// doubly exponentially whatever the shapes.
+pub(super) fn posterior_mean(a: f64, b: f64, f: impl Fn(f64) -> f64) -> f64 {
+    let centre = (a / b).ln();
+    let width = (1.0 / a + 1.0 / b).sqrt().min(1.0);
+    let share = a / (a + b);
+    let at = |w: f64| -> (f64, f64) {
+        let u = width * w.sinh();
+        // ln density relative to the centre: a·u − (a+b)·ln(1 + s(eᵘ − 1)), s = a/(a+b); from the other end for u > 0.
+        let height = if u > 0.0 {
+            -b * u - (a + b) * ((1.0 - share) * (-u).exp_m1()).ln_1p()
+        } else {
+            a * u - (a + b) * (share * u.exp_m1()).ln_1p()
         };
-        // Fifty units of exponential decay, or twelve standard deviations where the posterior is narrow.
-        let reach = |shape: f64| (50.0 / (shape * width)).max(12.0).asinh().min(600.0);
-        let (left, right) = (-reach(self.a), reach(self.lives));
-        let mut steps = 64_u32;
-        let mut before = f64::NAN;
-        loop {
-            let h = (right - left) / f64::from(steps);
-            let (mut mass, mut sum) = (0.0, 0.0);
-            for i in 0..=steps {
-                let (density, value) = at(left + h * f64::from(i));
-                mass += density;
-                sum += value;
-            }
-            let mean = sum / mass;
-            if (mean - before).abs() <= 1e-13 * mean.abs() || steps >= 4096 {
-                return mean;
-            }
-            before = mean;
-            steps *= 2;
+        let density = height.exp() * w.cosh();
+        let p = 1.0 / (1.0 + (-(centre + u)).exp());
+        (density, if density > 0.0 { density * f(p) } else { 0.0 })
+    };
+    // Fifty units of exponential decay, or twelve standard deviations where the posterior is narrow.
+    let reach = |shape: f64| (50.0 / (shape * width)).max(12.0).asinh().min(600.0);
+    let (left, right) = (-reach(a), reach(b));
+    let mut steps = 64_u32;
+    let mut before = f64::NAN;
+    loop {
+        let h = (right - left) / f64::from(steps);
+        let (mut mass, mut sum) = (0.0, 0.0);
+        for i in 0..=steps {
+            let (density, value) = at(left + h * f64::from(i));
+            mass += density;
+            sum += value;
         }
+        let mean = sum / mass;
+        if (mean - before).abs() <= 1e-13 * mean.abs() || steps >= 4096 {
+            return mean;
+        }
+        before = mean;
+        steps *= 2;
     }
 }

@@ -10,6 +10,7 @@
 
 mod expectation;
 mod likelihood;
+mod regular;
 
 pub(crate) use likelihood::{Sums, constants};
 

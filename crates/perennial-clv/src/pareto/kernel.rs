@@ -36,20 +36,22 @@ pub(super) struct Point {
 
 impl Kernel {
     /// Visits the points of [0, `tau`]; `fast` takes fewer where the integrand is tame (relative error about 1e−12).
-    pub(super) fn visit(&self, tau: f64, fast: bool, finer: f64, mut f: impl FnMut(Point)) {
+    /// `extra` is how many e-folds what is integrated changes by beyond the kernel's own.
+    pub(super) fn visit(&self, tau: f64, fast: bool, extra: f64, mut f: impl FnMut(Point)) {
         let kappa = self.of_orders.min(self.of_dropout);
         let end = tau
             .min(self.of_orders * (DEPTH / self.rho).exp_m1())
             .min(self.of_dropout * (DEPTH / self.s).exp_m1());
         let reach = (end / kappa).ln_1p().min(FARTHEST);
-        let depth = self.rho * (end / self.of_orders).ln_1p() + self.s * (end / self.of_dropout).ln_1p();
+        let depth =
+            self.rho * (end / self.of_orders).ln_1p() + self.s * (end / self.of_dropout).ln_1p() + extra;
         let tame = |most_depth: f64, most_reach: f64| fast && depth <= most_depth && reach <= most_reach;
         let (rule, panels): (&Rule, f64) = if tame(6.0, 1.5) {
             (&GAUSS_12, 1.0)
         } else if tame(20.0, 3.0) {
             (&GAUSS_24, 1.0)
         } else {
-            (&GAUSS_24, (depth / 13.0).max(reach / 1.5).max(finer * reach).ceil().clamp(1.0, 512.0))
+            (&GAUSS_24, (depth / 13.0).max(reach / 1.5).ceil().clamp(1.0, 512.0))
         };
         let width = reach / panels;
         let orders_first = self.of_orders <= self.of_dropout;

@@ -96,8 +96,9 @@ impl Transactions for ParetoNbd {
         for it in &mut tail {
             *it *= survives;
         }
-        // The steps of a count are as sharp as the rate is known: about √ρ of them in a unit of ln time.
-        deaths.visit(t, true, (rho.sqrt() / 16.0).min(8.0), |point| {
+        // The chance of no order falls by as many e-folds as orders are expected.
+        let orders_by_then = (rho * t / orders).min(600.0);
+        deaths.visit(t, true, orders_by_then, |point| {
             let chance = self.s * point.mass / (dropout + point.u);
             if chance > 1e-14 {
                 let before_death = negative_binomial_tail(rho, point.ln_orders);

@@ -40,7 +40,6 @@ fn every_certified_optimum_of_transactions_is_found() {
             _ => 0.0,
         };
         agrees(truth, &found.report, found.report.ln_likelihood + counts);
-        println!("{} on {}: {} evaluations", truth.model, truth.dataset, found.report.evaluations);
     }
 }
 

@@ -1,4 +1,5 @@
 //! The published truths, on the data they were published for.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod covariates;
 mod data;
@@ -6,5 +7,7 @@ mod discrete;
 mod fits;
 mod holdout;
 mod points;
+mod properties;
+mod simulation;
 mod tables;
 mod values;

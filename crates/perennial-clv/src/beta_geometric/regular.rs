@@ -1,0 +1,118 @@
+//! Expected orders of a regular buyer (k > 1) who is alive: no closed form, but two exact ones.
+
+use super::BetaGeometric;
+use super::expectation::posterior_mean;
+use crate::model::Transactions;
+use crate::summary::Summary;
+
+/// Sub-events expected beyond which their distribution is not summed one by one.
+const MANY: f64 = 4000.0;
+
+/// Σ P(X ≥ n) where the counts are few, else the integral over p.
+pub(super) fn if_alive(model: &BetaGeometric, it: &Summary, t: f64) -> f64 {
+    if t <= 0.0 {
+        return 0.0;
+    }
+    // The tail of the negative binomial falls as e^(−n/(1 + t/scale)).
+    let length = (model.rho(it) + f64::from(model.k) + 40.0) * t / model.scale(it);
+    if length < MANY {
+        model.tail_if_alive(it, t).iter().skip(1).rev().sum()
+    } else {
+        Integral::new(model, it, t).mean()
+    }
+}
+
+/// E[(1 − (1−p)^m)/p] over p, with m = ⌊(j+N)/k⌋ orders after N sub-events of which j had passed before.
+///
+/// With σ = (1−p)^(1/k) and the k-th roots of unity ω^i, the indicator of a remainder turns E[(1−p)^m] into k values
+/// of the generating function of N at σω^i. The term i = 0 is 1 − E up to an expm1; the others vanish with p as
+/// Σ_l (σ^(−l) − 1) ω^(−il). Nothing cancels for small p.
+struct Integral<'a> {
+    model: &'a BetaGeometric,
+    lives: f64,
+    rho: f64,
+    /// t / (α+T).
+    tau: f64,
+    weights: Vec<f64>,
+    /// P(no order within t).
+    none: f64,
+}
+
+impl<'a> Integral<'a> {
+    fn new(model: &'a BetaGeometric, it: &Summary, t: f64) -> Self {
+        Self {
+            model,
+            lives: model.b + model.survived(it),
+            rho: model.rho(it),
+            tau: t / model.scale(it),
+            weights: model.sub_events(it),
+            none: 1.0 - model.order_within_if_alive(it, t),
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        posterior_mean(self.model.a, self.lives, |p| self.orders(p))
+    }
+
+    fn orders(&self, p: f64) -> f64 {
+        // Near p = 1 the first order is the last, and σ^(−l) would overflow.
+        if p > 1.0 - 1e-7 {
+            return 1.0 - self.none;
+        }
+        let k = self.model.k;
+        let shape = f64::from(k);
+        // Everything is proportional to p there, down to where the smallest numbers lose digits.
+        let p = p.max(1e-280);
+        let ln_sigma = (-p).ln_1p() / shape;
+        let fall = -ln_sigma.exp_m1();
+        let mut sum = 0.0;
+        let growth = (fall * self.tau).ln_1p();
+        for (j, weight) in (0_u32..).zip(&self.weights) {
+            let rho = self.rho + f64::from(j);
+            let gone: f64 =
+                (0..k).map(|l| -((f64::from(j) - f64::from(l)) * ln_sigma - rho * growth).exp_m1()).sum();
+            sum += weight * gone;
+        }
+        for i in 1..k {
+            let turn = std::f64::consts::TAU * f64::from(i) / shape;
+            let (mut re, mut im) = (0.0, 0.0);
+            for l in 0..k {
+                let l = f64::from(l);
+                let size = (-l * ln_sigma).exp_m1();
+                re += size * (turn * l).cos();
+                im -= size * (turn * l).sin();
+            }
+            // 1 / (1 + τ(1 − σω^i))
+            let sigma = 1.0 - fall;
+            let (x, y) = (1.0 + self.tau * (1.0 - sigma * turn.cos()), -self.tau * sigma * turn.sin());
+            let (ln_size, angle) = (-x.hypot(y).ln(), -y.atan2(x));
+            for (j, weight) in (0_u32..).zip(&self.weights) {
+                let rho = self.rho + f64::from(j);
+                let size = (rho * ln_size + f64::from(j) * ln_sigma).exp();
+                let phase = rho * angle + turn * f64::from(j);
+                sum -= weight * size * (re * phase.cos() - im * phase.sin());
+            }
+        }
+        sum / (shape * p)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_integral_agrees_with_the_sum_over_counts() {
+        for (k, modified) in [(2, true), (3, false), (7, true)] {
+            let model = BetaGeometric::new([1.3, 2.8, 0.42, 0.79], k, modified).expect("positive");
+            for (x, t_x, age) in [(0, 0.0, 10.0), (3, 20.0, 30.0), (40, 50.0, 52.0)] {
+                let it = Summary::new(x, t_x, age).expect("in order");
+                for t in [0.1, 5.0, 52.0, 400.0] {
+                    let sum: f64 = model.tail_if_alive(&it, t).iter().skip(1).rev().sum();
+                    let integral = Integral::new(&model, &it, t).mean();
+                    assert!((sum - integral).abs() <= 1e-9 * sum, "k {k}, x {x}, t {t}: {sum} {integral}");
+                }
+            }
+        }
+    }
+}
