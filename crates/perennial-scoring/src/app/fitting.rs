@@ -1,0 +1,215 @@
+//! Fitting a model, registering it, and publishing it with everybody's new scores.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use perennial_clv::{FitError, Kind};
+use perennial_store::{Backend, Store, StoreError};
+use perennial_types::{Timestamp, Workspace};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::App;
+use crate::config::Settings;
+use crate::domain::edges::{Edges, fifths, shares};
+use crate::domain::fit::{self, Ask, Outcome};
+use crate::domain::ledger::Ledger;
+use crate::domain::model::{InForce, Registered, Status};
+use crate::domain::score::Judge;
+use crate::error::{Error, Result};
+use crate::store::{self, Asked};
+use crate::worker::PUBLISH;
+use crate::{domain::model::Finding, metrics};
+
+/// What to fit.
+#[derive(Clone, Debug)]
+pub struct FitRequest {
+    /// The kind; none lets a hold-out choose.
+    pub kind: Option<Kind>,
+    /// The last day whose orders count; none for the day of the fit.
+    pub cutoff: Option<i32>,
+    /// Publish it if it passes.
+    pub publish: bool,
+    /// On schedule: the search starts at the model in force, and where nothing is published yet and no model passes,
+    /// what can be counted is.
+    pub scheduled: bool,
+    /// The idempotency key.
+    pub id: Option<Uuid>,
+}
+
+/// A registered model, and who hears when everybody is re-scored by it.
+pub type Fitted = (Registered, Vec<oneshot::Receiver<()>>);
+
+struct Found {
+    outcome: std::result::Result<Outcome, FitError>,
+    counted: Finding,
+    ledger: Ledger,
+}
+
+impl App {
+    /// Fits a model at the present instant and waits until it serves, if it is published.
+    ///
+    /// # Errors
+    /// If there is nothing to learn from, or the database refuses.
+    pub async fn fit_now(&self, workspace: &Workspace, request: FitRequest) -> Result<Registered> {
+        let now = self.clock.now();
+        self.catch_up(now).await?;
+        let (model, heard) = self.fit(workspace, request, now).await?;
+        for it in heard {
+            // A reader that stops does not take the published model back.
+            let _ = it.await;
+        }
+        Ok(model)
+    }
+
+    /// Fits a model as of an instant through which the scores are complete.
+    ///
+    /// # Errors
+    /// As [`App::fit_now`].
+    pub async fn fit(&self, workspace: &Workspace, request: FitRequest, at: Timestamp) -> Result<Fitted> {
+        let _one_at_a_time = self.fitting.lock().await;
+        let asked = Asked {
+            id: request.id,
+            body: format!(
+                "{:?} {:?} {}",
+                request.kind.map(|it| it.to_string()),
+                request.cutoff,
+                request.publish
+            ),
+        };
+        if let Some(id) = asked.id
+            && let Some((model, body)) = store::by_request(self.store.read(), workspace, id).await?
+        {
+            return if body == asked.body { Ok((model, Vec::new())) } else { Err(Error::RequestReused(id)) };
+        }
+        let began = Instant::now();
+        let result = self.fit_and_register(workspace, &request, asked, at).await;
+        let outcome = match &result {
+            Ok((model, _)) => model.status.as_str(),
+            Err(_) => "failed",
+        };
+        metrics::fitted(outcome, began.elapsed());
+        result
+    }
+
+    async fn fit_and_register(
+        &self,
+        workspace: &Workspace,
+        request: &FitRequest,
+        asked: Asked,
+        at: Timestamp,
+    ) -> Result<Fitted> {
+        let db = self.store.read();
+        let currency = store::currency(db, workspace).await?;
+        let currency = currency.ok_or_else(|| Error::NoOrders(workspace.to_string()))?;
+        let in_force = store::latest(db, workspace).await?;
+        let start = in_force.as_ref().and_then(|it| Some(it.finding.fitted.as_ref()?.orders.model));
+        let today = self.settings.calendar.day(at);
+        let ask = Ask {
+            kind: request.kind,
+            cutoff: request.cutoff.unwrap_or(today),
+            currency,
+            // An optimum found from yesterday's is the same one; on demand it is looked for from scratch.
+            start: if request.scheduled { start } else { None },
+            at,
+        };
+        let ledger = store::ledger(db, workspace, today.max(ask.cutoff)).await?;
+        if ledger.is_empty() {
+            return Err(Error::NoOrders(workspace.to_string()));
+        }
+        let found = blocking(move || {
+            let outcome = fit::run(&ledger, &ask);
+            Found { outcome, counted: fit::empirical(&ledger, ask.cutoff, ask.currency), ledger }
+        })
+        .await?;
+
+        let mut model = Registered {
+            version: 0,
+            status: Status::Candidate,
+            reason: String::new(),
+            created_at: at,
+            published_at: None,
+            finding: found.counted,
+        };
+        match found.outcome {
+            Ok(Outcome { finding, objection: None }) if request.publish => {
+                model.status = Status::Published;
+                model.finding = finding;
+            }
+            // Nothing serves yet: what can be counted is better than nothing, and says why there is no more.
+            Ok(Outcome { objection: Some(reason), .. }) if request.scheduled && in_force.is_none() => {
+                model.status = Status::Published;
+                model.reason = reason;
+            }
+            Err(error) if request.scheduled && in_force.is_none() => {
+                model.status = Status::Published;
+                model.reason = error.to_string();
+            }
+            Ok(Outcome { finding, objection }) => {
+                model.status = if request.publish { Status::Refused } else { Status::Candidate };
+                model.reason = objection.unwrap_or_default();
+                model.finding = finding;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(it) = &in_force
+            && model.finding.chosen_at == 0
+            && model.finding.kind() == it.finding.kind()
+        {
+            model.finding.chosen_at = it.finding.chosen_at;
+        }
+        if model.status != Status::Published {
+            return Ok((self.register(workspace, model, Edges::default(), &asked).await?, Vec::new()));
+        }
+        model.published_at = Some(at);
+        let [recency, frequency, monetary] = store::rfm_values(db, workspace).await?;
+        let (settings, ledger, candidate) = (self.settings.clone(), found.ledger, model.clone());
+        let edges = blocking(move || Edges {
+            clv: clv_edges(&settings, &ledger, candidate, today),
+            recency: fifths(recency),
+            frequency: fifths(frequency),
+            monetary: fifths(monetary),
+        })
+        .await?;
+        let model = self.register(workspace, model, edges, &asked).await?;
+        Ok((model, self.reader.errand_started(PUBLISH)))
+    }
+
+    /// Writes the model under the next version; a published one sends everybody to be scored anew.
+    async fn register(
+        &self,
+        workspace: &Workspace,
+        mut model: Registered,
+        edges: Edges,
+        asked: &Asked,
+    ) -> Result<Registered> {
+        let tx = self.store.write().await?;
+        model.version = store::newest_version(&tx, workspace).await? + 1;
+        let written = store::register(&tx, workspace, &model, &edges, asked).await;
+        if let Err(error) = written {
+            let taken = Backend::of(&tx) == Backend::Postgres && is_taken(&error);
+            return Err(if taken { Error::Conflict } else { error.into() });
+        }
+        if let Some(at) = model.published_at {
+            self.reader.start_errand(&tx, workspace, PUBLISH, at).await?;
+        }
+        Store::commit(tx).await?;
+        Ok(model)
+    }
+}
+
+fn is_taken(error: &StoreError) -> bool {
+    let StoreError::Database { source, .. } = error else { return false };
+    source.to_string().contains("duplicate key")
+}
+
+/// Every customer's CLV under the new model, sorted.
+fn clv_edges(settings: &Arc<Settings>, ledger: &Ledger, model: Registered, today: i32) -> Vec<(i64, f64)> {
+    let force = InForce::new(model, Edges::default());
+    let judge = Judge { rules: &settings.rules, calendar: &settings.calendar, force: Some(&force) };
+    shares(ledger.customers().filter_map(|days| judge.clv(days, today)).collect())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Calculation)
+}

@@ -1,0 +1,157 @@
+//! Settings of this service.
+
+use jiff::SignedDuration;
+use perennial_clv::Kind;
+use perennial_store::DatabaseConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::calendar::Calendar;
+use crate::domain::score::Rules;
+
+/// What can be set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where states, purchase days, scores and models are kept.
+    pub database: DatabaseConfig,
+    /// IANA time zone whose days are the business's days: orders of one day are one purchase. Do not change it once
+    /// there are orders.
+    pub time_zone: String,
+    /// A customer is overdue after this much silence at the latest, whatever a model says. Days.
+    pub max_overdue_days: u32,
+    /// A customer has lapsed after this much silence at the latest, whatever a model says. Days.
+    pub max_silence_days: u32,
+    /// A customer who is alive is overdue when the next order should have come with this probability.
+    pub overdue_quantile: f64,
+    /// A customer has lapsed when the probability of being alive falls below this.
+    pub lapse_below: f64,
+    /// Discount of future profit a year: 0.10 is ten percent.
+    pub yearly_discount: f64,
+    /// A customer's own margin is mixed with this many purchases of the population's mean value and margin.
+    pub margin_prior_purchases: f64,
+    /// Which model is fitted on schedule: `bg-nbd`, `mbg-nbd`, `pareto-nbd`, or `auto`, which lets a hold-out choose.
+    pub model: String,
+    /// How often a model is fitted and published, in days; 0 fits only on demand. Fits happen at `fit_hour` UTC.
+    pub fit_interval_days: u32,
+    /// With `model = "auto"`: how often all kinds compete, in days; in between the chosen one is fitted again.
+    pub choice_interval_days: u32,
+    /// The hour of the day, UTC, at which fits that are due happen.
+    pub fit_hour: u32,
+    /// The first fit waits for this many customers with an order,
+    pub least_customers: u64,
+    /// and for this many who bought on two or more days.
+    pub least_repeaters: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: DatabaseConfig::default(),
+            time_zone: "UTC".to_owned(),
+            max_overdue_days: 180,
+            max_silence_days: 365,
+            overdue_quantile: 0.8,
+            lapse_below: 0.2,
+            yearly_discount: 0.10,
+            margin_prior_purchases: 2.0,
+            model: "auto".to_owned(),
+            fit_interval_days: 7,
+            choice_interval_days: 28,
+            fit_hour: 3,
+            least_customers: 100,
+            least_repeaters: 30,
+        }
+    }
+}
+
+/// The settings, read: what the rest of the service works with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the business decided.
+    pub rules: Rules,
+    /// Its days.
+    pub calendar: Calendar,
+    /// When models are fitted.
+    pub schedule: Schedule,
+}
+
+/// When models are fitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// The kind; none lets a hold-out choose.
+    pub kind: Option<Kind>,
+    /// How often; none for only on demand.
+    pub interval: Option<SignedDuration>,
+    /// How often all kinds compete.
+    pub choice_interval: SignedDuration,
+    /// Looks for what is due once a day, this long after midnight UTC.
+    pub offset: SignedDuration,
+    /// Customers the first fit waits for.
+    pub least_customers: u64,
+    /// Repeat customers the first fit waits for.
+    pub least_repeaters: u64,
+}
+
+const DAY: i64 = 86_400;
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// What is wrong with one, naming it.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let share = |name: &str, value: f64| {
+            if value > 0.0 && value < 1.0 {
+                Ok(value)
+            } else {
+                Err(format!("scoring.{name} is {value}: use a number between 0 and 1"))
+            }
+        };
+        let positive = |name: &str, value: f64| {
+            if value.is_finite() && value >= 0.0 {
+                Ok(value)
+            } else {
+                Err(format!("scoring.{name} is {value}: use a number of 0 or more"))
+            }
+        };
+        if self.fit_hour > 23 {
+            return Err(format!("scoring.fit_hour is {}: use an hour from 0 to 23", self.fit_hour));
+        }
+        let kind = match self.model.as_str() {
+            "auto" => None,
+            name => Some(kind_of(name).map_err(|problem| format!("scoring.model {problem}"))?),
+        };
+        let days = |it: u32| SignedDuration::from_secs(i64::from(it) * DAY);
+        Ok(Settings {
+            rules: Rules {
+                max_overdue_days: f64::from(self.max_overdue_days),
+                max_silence_days: f64::from(self.max_silence_days),
+                overdue_quantile: share("overdue_quantile", self.overdue_quantile)?,
+                lapse_below: share("lapse_below", self.lapse_below)?,
+                yearly_discount: positive("yearly_discount", self.yearly_discount)?,
+                margin_prior_purchases: positive("margin_prior_purchases", self.margin_prior_purchases)?,
+            },
+            calendar: Calendar::of(&self.time_zone).map_err(|problem| format!("scoring.{problem}"))?,
+            schedule: Schedule {
+                kind,
+                interval: (self.fit_interval_days > 0).then(|| days(self.fit_interval_days)),
+                choice_interval: days(self.choice_interval_days),
+                offset: SignedDuration::from_secs(i64::from(self.fit_hour) * 3_600),
+                least_customers: self.least_customers,
+                least_repeaters: self.least_repeaters,
+            },
+        })
+    }
+}
+
+/// Reads the name of a model that can be fitted here.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn kind_of(name: &str) -> Result<Kind, String> {
+    let known = crate::domain::fit::COMPETITORS;
+    known
+        .into_iter()
+        .find(|it| it.to_string() == name)
+        .ok_or_else(|| format!("is {name:?}: use one of auto, {}", known.map(|it| it.to_string()).join(", ")))
+}

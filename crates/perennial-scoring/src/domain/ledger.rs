@@ -1,0 +1,91 @@
+//! Purchase days of many customers, as a fit reads them, and the statistics of one.
+
+use perennial_clv::{Spend, Summary};
+
+use super::customer::PurchaseDay;
+
+/// The models' unit of time is the week.
+pub const DAYS_PER_WEEK: f64 = 7.0;
+
+/// Purchase days of all customers of a workspace, one customer after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    days: Vec<PurchaseDay>,
+    ends: Vec<usize>,
+}
+
+impl Ledger {
+    /// Adds a day, of the same customer as the one before or of the next one. Days of one customer ascend.
+    pub fn push(&mut self, day: PurchaseDay, is_next_customer: bool) {
+        if is_next_customer || self.ends.is_empty() {
+            self.ends.push(self.days.len());
+        }
+        self.days.push(day);
+        if let Some(end) = self.ends.last_mut() {
+            *end = self.days.len();
+        }
+    }
+
+    /// The customers' purchase days.
+    pub fn customers(&self) -> impl Iterator<Item = &[PurchaseDay]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(start, end)| &self.days[*start..*end])
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The first purchase day of all.
+    #[must_use]
+    pub fn first_day(&self) -> Option<i32> {
+        self.days.iter().map(|it| it.day).min()
+    }
+}
+
+/// The days until the end of `cutoff`.
+#[must_use]
+pub fn until(days: &[PurchaseDay], cutoff: i32) -> &[PurchaseDay] {
+    &days[..days.partition_point(|it| it.day <= cutoff)]
+}
+
+/// The customer as a model of transactions reads it at the end of day `cutoff`, in weeks; nothing before the first
+/// purchase. Purchases of one day are one.
+#[must_use]
+pub fn summary(days: &[PurchaseDay], cutoff: i32) -> Option<Summary> {
+    let days = until(days, cutoff);
+    let (first, last) = (days.first()?.day, days.last()?.day);
+    let weeks = |from: i32, to: i32| (f64::from(to) - f64::from(from)) / DAYS_PER_WEEK;
+    let x = u32::try_from(days.len() - 1).unwrap_or(u32::MAX);
+    Summary::new(x, weeks(first, last), weeks(first, cutoff)).ok()
+}
+
+/// What the customer spent a repeat purchase day until the end of `cutoff`, in whole units of `minor_per_major`: what the
+/// Gamma-Gamma model of the literature reads. The first purchase is left out, free ones count as nothing.
+#[must_use]
+pub fn spend(days: &[PurchaseDay], cutoff: i32, minor_per_major: f64) -> Spend {
+    let repeats = until(days, cutoff).get(1..).unwrap_or_default();
+    if repeats.is_empty() {
+        return Spend::UNKNOWN;
+    }
+    let total = repeats.iter().fold(0_i64, |sum, it| sum.saturating_add(it.revenue));
+    let x = u32::try_from(repeats.len()).unwrap_or(u32::MAX);
+    Spend { x, mean: total as f64 / minor_per_major / f64::from(x) }
+}
+
+/// Profit and revenue until the end of `cutoff`, minor units.
+#[must_use]
+pub fn earned(days: &[PurchaseDay], cutoff: i32) -> (i64, i64) {
+    until(days, cutoff).iter().fold((0, 0), |(profit, revenue): (i64, i64), it| {
+        (profit.saturating_add(it.profit), revenue.saturating_add(it.revenue))
+    })
+}
+
+/// Purchase days in (after, until].
+#[must_use]
+pub fn count_between(days: &[PurchaseDay], after: i32, until_day: i32) -> u32 {
+    let count = until(days, until_day).len().saturating_sub(until(days, after).len());
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,14 @@
+//! The rules of customer value: what orders add up to, what a model makes of it, and when a model may serve. Pure.
+
+pub mod calendar;
+pub mod customer;
+pub mod edges;
+pub mod fit;
+pub mod hold_out;
+pub mod ledger;
+pub mod model;
+pub mod score;
+pub mod summary;
+
+#[cfg(test)]
+mod tests;

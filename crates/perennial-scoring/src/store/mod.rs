@@ -1,0 +1,76 @@
+//! The service's own tables. Every function takes the workspace first.
+
+mod days;
+mod models;
+mod scores;
+mod workspaces;
+
+pub use days::{DayKey, ledger, write_days};
+pub use models::{Asked, by_request, force, latest, list, model, newest_version, published, register};
+pub use scores::{Reach, ScoreRow, clv_values, rfm_table, rfm_values, totals, write_scores};
+pub use workspaces::{currency, due, postpone, write_currencies};
+
+use perennial_store::Migration;
+
+/// The service's own tables.
+pub const MIGRATIONS: [Migration; 1] = [Migration {
+    name: "scoring_0001",
+    sql: "
+CREATE TABLE workspace (
+    workspace TEXT PRIMARY KEY,
+    currency TEXT NOT NULL,
+    next_fit BIGINT NOT NULL
+);
+CREATE TABLE purchase_day (
+    workspace TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    day BIGINT NOT NULL,
+    orders BIGINT NOT NULL,
+    revenue_minor BIGINT NOT NULL,
+    profit_minor BIGINT NOT NULL,
+    PRIMARY KEY (workspace, profile, day)
+);
+CREATE TABLE customer_score (
+    workspace TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    orders BIGINT NOT NULL,
+    purchase_days BIGINT NOT NULL,
+    revenue_minor BIGINT NOT NULL,
+    profit_minor BIGINT NOT NULL,
+    known_minor BIGINT NOT NULL,
+    last_order BIGINT NOT NULL,
+    clv_minor BIGINT,
+    recency BIGINT NOT NULL,
+    frequency BIGINT NOT NULL,
+    monetary BIGINT NOT NULL,
+    scored_at BIGINT NOT NULL,
+    PRIMARY KEY (workspace, profile)
+);
+CREATE TABLE model (
+    workspace TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    published_at BIGINT,
+    first_day BIGINT NOT NULL,
+    cutoff_day BIGINT NOT NULL,
+    ln_likelihood {double},
+    finding TEXT NOT NULL,
+    request_id {uuid},
+    request TEXT NOT NULL,
+    PRIMARY KEY (workspace, version)
+);
+CREATE UNIQUE INDEX model_request ON model (workspace, request_id) WHERE request_id IS NOT NULL;
+CREATE TABLE edge (
+    workspace TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    measure TEXT NOT NULL,
+    ordinal BIGINT NOT NULL,
+    value BIGINT NOT NULL,
+    share {double} NOT NULL,
+    PRIMARY KEY (workspace, version, measure, ordinal)
+);
+",
+}];

@@ -1,0 +1,303 @@
+//! Orders in, scores out: what scoring makes of ingestion's feed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use perennial_api::scoring::v1::ScoreUpdated;
+use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_rpc::facts;
+use perennial_store::DatabaseTransaction;
+use perennial_types::{Currency, FactKind, ProfileId, Workspace, micros};
+use prost::bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
+
+use crate::config::Settings;
+use crate::domain::customer::{Change, Customer, Figures, PurchaseDay, difference};
+use crate::domain::model::InForce;
+use crate::domain::score::{Brief, Judge};
+use crate::store::{self, DayKey, ScoreRow};
+
+/// The kind of a record of scoring's feed.
+const SCORE_UPDATED: &str = "score_updated";
+
+/// Scoring's fold.
+pub struct ScoreFold {
+    settings: Arc<Settings>,
+    /// Models in force as they were last read: they never change, only newer ones come.
+    cache: Mutex<HashMap<Workspace, Arc<InForce>>>,
+}
+
+/// Models in force by workspace.
+pub type Book = HashMap<Workspace, Arc<InForce>>;
+
+/// A row for one of the service's tables.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// A purchase day, or that there is none.
+    Day(DayKey, Option<PurchaseDay>),
+    /// A score, or that there is none.
+    Score(Workspace, ProfileId, Option<ScoreRow>),
+    /// A workspace with orders.
+    Currency(Workspace, Currency),
+}
+
+impl ScoreFold {
+    /// The fold under some settings.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, cache: Mutex::default() }
+    }
+
+    fn judge<'a>(&'a self, book: &'a Book, workspace: &Workspace) -> Judge<'a> {
+        Judge {
+            rules: &self.settings.rules,
+            calendar: &self.settings.calendar,
+            force: book.get(workspace).map(Arc::as_ref),
+        }
+    }
+
+    /// Leaves behind what changed between two states of a customer.
+    fn settle(
+        &self,
+        book: &Book,
+        turn: &mut Turn<Row>,
+        before: &Figures,
+        customer: &mut Customer,
+        change: Change,
+    ) {
+        let judge = self.judge(book, turn.workspace());
+        if change == Change::Purchases {
+            customer.reactivated = judge.reactivated(customer);
+        }
+        let figures = customer.figures(&self.settings.calendar);
+        let (workspace, profile) = (turn.workspace().clone(), turn.profile());
+        let (written, gone) = difference(&before.days, &figures.days);
+        for day in written {
+            turn.row(Row::Day((workspace.clone(), profile, day.day), Some(day)));
+        }
+        for day in gone {
+            turn.row(Row::Day((workspace.clone(), profile, day), None));
+        }
+        if before.orders == 0
+            && figures.orders > 0
+            && let Some(currency) = customer.currency()
+        {
+            turn.row(Row::Currency(workspace, currency));
+        }
+        // An order that was never placed, or never counted, is no news.
+        if before.orders > 0 || figures.orders > 0 {
+            publish(&judge, turn, &figures, customer.reactivated);
+        }
+    }
+}
+
+/// Appends the score and leaves its row.
+fn publish(judge: &Judge<'_>, turn: &mut Turn<Row>, figures: &Figures, reactivated: bool) {
+    let brief = judge.brief(figures, turn.at());
+    let row = figures.last.map(|last| ScoreRow {
+        orders: figures.orders.into(),
+        purchase_days: i64::try_from(figures.days.len()).unwrap_or(i64::MAX),
+        revenue: figures.revenue,
+        profit: figures.profit,
+        known: figures.known,
+        last_order: last,
+        clv: brief.clv.map(|it| it.0),
+        rfm: brief.rfm.map_or([0; 3], |it| [it.recency, it.frequency, it.monetary]),
+        at: turn.at(),
+    });
+    turn.row(Row::Score(turn.workspace().clone(), turn.profile(), row));
+    turn.append(SCORE_UPDATED, &message(judge, figures, &brief, reactivated));
+}
+
+fn message(judge: &Judge<'_>, figures: &Figures, brief: &Brief, reactivated: bool) -> ScoreUpdated {
+    let instant = |it: Option<_>| it.map_or(0, micros);
+    let (clv, low, high) = brief.clv.unwrap_or_default();
+    let rfm = brief.rfm.map_or([0; 3], |it| [it.recency, it.frequency, it.monetary]).map(u32::from);
+    ScoreUpdated {
+        model: judge.force.map(|it| it.label.clone()).unwrap_or_default(),
+        orders: figures.orders.into(),
+        revenue_minor: figures.revenue,
+        profit_minor: figures.profit,
+        last_order_micros: instant(figures.last),
+        first_order_micros: instant(figures.first),
+        p_alive: brief.p_alive,
+        expected_orders_90d: brief.orders_90d,
+        expected_profit_90d_minor: brief.profit_90d,
+        clv_12m_minor: clv,
+        clv_12m_low_minor: low,
+        clv_12m_high_minor: high,
+        clv_percentile: brief.percentile,
+        overdue_micros: instant(brief.instants.map(|it| it.overdue)),
+        lapse_micros: instant(brief.instants.map(|it| it.lapse)),
+        reactivated,
+        recency_score: rfm[0],
+        frequency_score: rfm[1],
+        monetary_score: rfm[2],
+    }
+}
+
+/// Whether the payload of a fact is about an order, found out without reading the rest of it: most facts are not.
+fn is_about_an_order(payload: &[u8]) -> bool {
+    let mut rest = payload;
+    while rest.has_remaining() {
+        let Ok((field, wire)) = decode_key(&mut rest) else { return true };
+        // order_placed, order_refunded, order_cancelled of perennial.ingestion.v1.Fact.
+        if wire == WireType::LengthDelimited && (10..=12).contains(&field) {
+            return true;
+        }
+        if skip_field(wire, field, &mut rest, DecodeContext::default()).is_err() {
+            return true;
+        }
+    }
+    false
+}
+
+#[async_trait]
+impl Fold for ScoreFold {
+    type State = Customer;
+    type Row = Row;
+    type Book = Book;
+
+    async fn book(&self, tx: &DatabaseTransaction) -> Result<Arc<Book>, FoldFault> {
+        let mut book = Book::new();
+        for (name, version) in store::published(tx).await? {
+            let workspace = Workspace::parse(&name).map_err(FoldFault::poison)?;
+            let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&workspace).cloned();
+            let force = match known.filter(|it| it.version == version) {
+                Some(known) => known,
+                None => {
+                    let Some(found) = store::force(tx, &workspace, version).await? else { continue };
+                    Arc::new(found)
+                }
+            };
+            book.insert(workspace, force);
+        }
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&book);
+        Ok(Arc::new(book))
+    }
+
+    fn apply(
+        &self,
+        book: &Book,
+        turn: &mut Turn<Row>,
+        state: &mut Customer,
+        record: &Record,
+    ) -> Result<(), FoldFault> {
+        if record.kind != facts::KIND || !is_about_an_order(&record.payload) {
+            return Ok(());
+        }
+        let fact = facts::decode(&record.payload).map_err(FoldFault::poison)?;
+        let FactKind::Order(order) = &fact.kind else { return Ok(()) };
+        let before = state.figures(&self.settings.calendar);
+        match state.apply(fact.id, fact.at, order) {
+            Change::Nothing => {}
+            change => self.settle(book, turn, &before, state, change),
+        }
+        Ok(())
+    }
+
+    fn fire(&self, _: &Book, _: &mut Turn<Row>, _: &mut Customer, _: &str) -> Result<(), FoldFault> {
+        // Overdue and lapse instants are published with the score; whoever acts on them sets the timer.
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        book: &Book,
+        turn: &mut Turn<Row>,
+        into: &mut Customer,
+        from: Customer,
+    ) -> Result<(), FoldFault> {
+        let before = into.figures(&self.settings.calendar);
+        match into.merge(from) {
+            Change::Nothing => {}
+            change => self.settle(book, turn, &before, into, change),
+        }
+        Ok(())
+    }
+
+    fn depart(
+        &self,
+        _: &Book,
+        turn: &mut Turn<Row>,
+        state: &Customer,
+        _: ProfileId,
+    ) -> Result<(), FoldFault> {
+        if !state.has_orders() {
+            return Ok(());
+        }
+        let (workspace, profile) = (turn.workspace().clone(), turn.profile());
+        for it in state.figures(&self.settings.calendar).days {
+            turn.row(Row::Day((workspace.clone(), profile, it.day), None));
+        }
+        turn.row(Row::Score(workspace, profile, None));
+        Ok(())
+    }
+
+    fn refolded(
+        &self,
+        book: &Book,
+        turn: &mut Turn<Row>,
+        old: &Customer,
+        fresh: &mut Customer,
+    ) -> Result<(), FoldFault> {
+        let same = old.instants() == fresh.instants();
+        if same {
+            // Which model was in force when the latest order came is history: it is not judged again.
+            fresh.reactivated = old.reactivated;
+        }
+        let before = old.figures(&self.settings.calendar);
+        if before != fresh.figures(&self.settings.calendar) || old.reactivated != fresh.reactivated {
+            let change = if same { Change::Amounts } else { Change::Purchases };
+            self.settle(book, turn, &before, fresh, change);
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        book: &Book,
+        turn: &mut Turn<Row>,
+        state: &mut Customer,
+        _: &str,
+    ) -> Result<(), FoldFault> {
+        if !state.has_orders() {
+            return Ok(());
+        }
+        // A new model is no event in the customer's life: what it changes at once starts nothing.
+        turn.set_historical(true);
+        let figures = state.figures(&self.settings.calendar);
+        if figures.orders > 0 {
+            publish(&self.judge(book, turn.workspace()), turn, &figures, state.reactivated);
+        }
+        Ok(())
+    }
+
+    async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {
+        let mut days: BTreeMap<DayKey, Option<PurchaseDay>> = BTreeMap::new();
+        let mut scores: BTreeMap<(Workspace, ProfileId), Option<ScoreRow>> = BTreeMap::new();
+        let mut currencies: BTreeMap<Workspace, Currency> = BTreeMap::new();
+        // Later rows of a batch replace earlier ones.
+        for row in rows {
+            match row {
+                Row::Day(key, it) => {
+                    days.insert(key, it);
+                }
+                Row::Score(workspace, profile, it) => {
+                    scores.insert((workspace, profile), it);
+                }
+                Row::Currency(workspace, currency) => {
+                    currencies.entry(workspace).or_insert(currency);
+                }
+            }
+        }
+        store::write_days(tx, days).await?;
+        store::write_scores(tx, scores).await?;
+        store::write_currencies(tx, currencies).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
