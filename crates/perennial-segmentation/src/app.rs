@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::Config;
 use crate::worker::Segmentation;
 
-pub use membership::{MemberPage, SegmentCount, StageCount, StageHistory};
+pub use membership::{SegmentCount, StageHistory};
 pub use preview::Preview;
 pub use segment::{Retry, SaveSegment, Saved};
 

@@ -10,7 +10,7 @@ mod tests;
 mod view;
 
 pub use fold::{Cause, Change, Input, apply, carry_over, evaluate, fire, merge, tidy};
-pub use rule::{Expr, KnownEvents, RuleFault, Vocabulary, check};
+pub use rule::{KnownEvents, RuleFault, Vocabulary, check};
 pub use rules::{Rules, RulesFault, Segment, references};
 #[cfg(test)]
 pub use stage::DEFAULT_STAGES;

@@ -31,9 +31,3 @@ pub async fn count(db: &impl ConnectionTrait, workspace: &Workspace) -> Result<i
     let row = query_one(db, "profiles", sql, vec![workspace.as_str().into()]).await?;
     row.map_or(Ok(0), |row| column(&row, 0))
 }
-
-/// Whether an errand of this name is still under way.
-pub async fn errand_runs(db: &impl ConnectionTrait, workspace: &Workspace, name: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM errand WHERE workspace = $1 AND name = $2";
-    Ok(query_one(db, "errands", sql, vec![workspace.as_str().into(), name.into()]).await?.is_some())
-}
