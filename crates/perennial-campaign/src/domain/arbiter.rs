@@ -8,12 +8,12 @@ use perennial_types::{Channel, Purpose, Timestamp, from_micros, micros};
 
 use super::Lifecycle;
 use super::definition::{Message, Op, Priority};
+use super::draw;
 use super::duration::HOUR;
 use super::effect::{Outcome, Reason, Row, Send};
 use super::expr::View;
 use super::state::{Contact, Instance, State, Wait};
 use super::step::{Line, Step};
-use super::draw;
 
 /// A wish of one instance.
 struct Wish {
@@ -57,7 +57,10 @@ impl Step<'_> {
                     Purpose::Transactional => 1,
                     Purpose::Marketing => 2,
                 };
-                rank(a).cmp(&rank(b)).then(b.priority.total_cmp(&a.priority)).then_with(|| a.place.cmp(&b.place))
+                rank(a)
+                    .cmp(&rank(b))
+                    .then(b.priority.total_cmp(&a.priority))
+                    .then_with(|| a.place.cmp(&b.place))
             });
             let mut open = Vec::new();
             for wish in wishes {
@@ -159,28 +162,42 @@ impl Step<'_> {
         let channel = message.channel.as_str();
         let addressed = !matches!(message.channel, Channel::Webhook | Channel::OnSite);
         if addressed && !state.reachable.contains(channel) {
-            return Gate::Pass(Outcome::Refused, Reason::new("no_address", format!("no address for {channel}")));
+            return Gate::Pass(
+                Outcome::Refused,
+                Reason::new("no_address", format!("no address for {channel}")),
+            );
         }
-        if addressed && message.purpose != Purpose::Compliance && !state.consents(message.channel, message.purpose) {
+        if addressed
+            && message.purpose != Purpose::Compliance
+            && !state.consents(message.channel, message.purpose)
+        {
             let text = format!("no consent for {channel} and {}", message.purpose.as_str());
             return Gate::Pass(Outcome::Refused, Reason::new("no_consent", text));
         }
         let marketing = message.purpose == Purpose::Marketing;
         if marketing && state.complained.contains(channel) {
-            return Gate::Pass(Outcome::Refused, Reason::new("complained", format!("complained about {channel}")));
+            return Gate::Pass(
+                Outcome::Refused,
+                Reason::new("complained", format!("complained about {channel}")),
+            );
         }
         if lifecycle != Lifecycle::Live {
             return Gate::Hold(at + HOUR, Reason::new("paused", "the campaign is paused"));
         }
         if marketing && let Some(end) = self.policy.quiet.ends(now, zone) {
             let name = zone.iana_name().unwrap_or("UTC");
-            return Gate::Hold(micros(end), Reason::new("quiet_hours", format!("quiet until {end} ({name})")));
+            return Gate::Hold(
+                micros(end),
+                Reason::new("quiet_hours", format!("quiet until {end} ({name})")),
+            );
         }
         // The held-out walk in silence, at the time at which they would have been contacted.
         if state.draws.get(&instance.campaign).is_some_and(|it| it.blocked) {
             return Gate::Pass(Outcome::HeldOut, Reason::new("held_out", "held out: walks in silence"));
         }
-        if marketing && let Some((free, reason)) = self.policy.blocked(&state.contacts, message.channel, now, zone) {
+        if marketing
+            && let Some((free, reason)) = self.policy.blocked(&state.contacts, message.channel, now, zone)
+        {
             return Gate::Hold(free, reason);
         }
         Gate::Open
@@ -221,7 +238,15 @@ impl Step<'_> {
     }
 
     /// A marketing message lost to another one of the same instant: it waits for the next slot, once.
-    fn lose(&mut self, state: &mut State, wish: &Wish, at: i64, until: i64, winner: &(String, f64), text: &str) {
+    fn lose(
+        &mut self,
+        state: &mut State,
+        wish: &Wish,
+        at: i64,
+        until: i64,
+        winner: &(String, f64),
+        text: &str,
+    ) {
         let (by, priority) = winner;
         let text = format!("to {by}: priority {priority:.2} against {:.2}; {text}", wish.priority);
         if wish.held.is_empty() {
@@ -241,8 +266,13 @@ impl Step<'_> {
         reasons: Vec<Reason>,
     ) -> uuid::Uuid {
         let occurrence = instance.occurrence();
-        let line =
-            Line { campaign: &instance.campaign, version: instance.version, occurrence: &occurrence, step, at };
+        let line = Line {
+            campaign: &instance.campaign,
+            version: instance.version,
+            occurrence: &occurrence,
+            step,
+            at,
+        };
         self.record(state, line, outcome, reasons)
     }
 
@@ -272,7 +302,14 @@ impl Step<'_> {
         let occurrence = instance.occurrence();
         let profile = self.profile.to_string();
         let named = |kind: &str| {
-            draw::id_of(&[kind, self.workspace.as_str(), &profile, &instance.campaign, &occurrence, &message.step])
+            draw::id_of(&[
+                kind,
+                self.workspace.as_str(),
+                &profile,
+                &instance.campaign,
+                &occurrence,
+                &message.step,
+            ])
         };
         let mut not_after = wish.not_after;
         if message.purpose == Purpose::Marketing {
@@ -316,34 +353,43 @@ fn priority(priority: Priority, state: &State) -> f64 {
     }
 }
 
-/// What a template sees besides the profile: the triggering event and, where it is the one meant, the cart.
+/// What a template sees besides the profile: the triggering event with its product or order, and the cart where it is
+/// the one meant. Amounts are minor units.
 fn data(state: &State, instance: &Instance, currency: perennial_types::Currency) -> serde_json::Value {
-    let mut data = serde_json::json!({
-        "campaign": instance.campaign,
-        "event": instance.it,
-        "currency": currency.code(),
-    });
+    let mut data = serde_json::json!({ "event": instance.it });
     if let Some(cart) = &state.cart
         && (instance.key.is_empty() || instance.key == cart.id)
     {
-        let lines: Vec<_> = cart
-            .lines
-            .iter()
-            .map(|(product, name, quantity, price)| {
-                serde_json::json!({
-                    "product_id": product,
-                    "name": if name.is_empty() { product } else { name },
-                    "quantity": quantity,
-                    "price": currency.format(*price),
-                    "total": currency.format(price.saturating_mul(*quantity)),
-                })
-            })
-            .collect();
+        let line = |(product, name, quantity, price): &(String, String, i64, i64)| {
+            let name = if name.is_empty() { product } else { name };
+            serde_json::json!({ "product_id": product, "name": name, "quantity": quantity, "price": price })
+        };
+        let lines: Vec<_> = cart.lines.iter().map(line).collect();
         data["cart"] = serde_json::json!({
             "id": cart.id,
-            "items": cart.items(),
-            "total": currency.format(cart.value()),
+            "total": cart.value(),
+            "currency": currency.code(),
             "lines": lines,
+        });
+    }
+    if let Some(id) = instance.it.get("product_id") {
+        let mut product = serde_json::json!({ "id": id });
+        for name in ["name", "category", "url", "image_url"] {
+            if let Some(value) = instance.it.get(name) {
+                product[name] = serde_json::json!(value);
+            }
+        }
+        data["product"] = product;
+    }
+    if let Some(order) = instance.it.get("order_id").map(ToString::to_string)
+        && let Some(known) = state.orders.get(&order)
+    {
+        data["order"] = serde_json::json!({
+            "id": order,
+            "revenue": known.net_revenue(),
+            "discount": known.discount(),
+            "currency": currency.code(),
+            "placed": known.placed_at().map(|it| it.to_string()),
         });
     }
     data

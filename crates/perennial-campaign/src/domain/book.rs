@@ -60,7 +60,8 @@ impl Book {
     /// A book of these campaigns.
     #[must_use]
     pub fn new(campaigns: BTreeMap<String, Entry>) -> Self {
-        let asked = campaigns.values().flat_map(|it| it.versions.values()).flat_map(|it| it.asked_events()).collect();
+        let asked =
+            campaigns.values().flat_map(|it| it.versions.values()).flat_map(|it| it.asked_events()).collect();
         let dated = campaigns
             .iter()
             .filter(|(_, it)| {

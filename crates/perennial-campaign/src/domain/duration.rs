@@ -12,7 +12,8 @@ pub const DAY: i64 = 24 * HOUR;
 /// # Errors
 /// What is wrong and how to write it.
 pub fn parse(text: &str) -> Result<i64, String> {
-    let refused = || format!("{text:?} is not a length of time: write a number and s, m, h, d or w, such as 90m or 4d");
+    let refused =
+        || format!("{text:?} is not a length of time: write a number and s, m, h, d or w, such as 90m or 4d");
     let mut total: i64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -63,13 +63,6 @@ impl<'a> Event<'a> {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.fact.name.as_str()).chain(self.known_as)
     }
-
-    /// The key that a property of it gives; `None` if it has none.
-    #[must_use]
-    pub fn key(&self, property: &str) -> Option<String> {
-        let key = self.properties.get(property)?.to_string();
-        (!key.is_empty()).then_some(key)
-    }
 }
 
 fn message_name(event: MessageEvent) -> &'static str {
@@ -90,7 +83,9 @@ fn properties(fact: &Fact) -> Properties {
         .take(MAX_PROPERTIES)
         .map(|(name, value)| {
             let value = match value {
-                Scalar::Text(text) if text.len() > MAX_TEXT => Scalar::Text(text.chars().take(MAX_TEXT).collect()),
+                Scalar::Text(text) if text.len() > MAX_TEXT => {
+                    Scalar::Text(text.chars().take(MAX_TEXT).collect())
+                }
                 other => other.clone(),
             };
             (name.clone(), value)
@@ -109,7 +104,8 @@ fn properties(fact: &Fact) -> Properties {
         FactKind::CartChanged { cart_id, lines } => {
             set("cart_id", cart_id.as_str().into());
             set("items", Scalar::Int(lines.iter().fold(0, |sum, it| sum.saturating_add(it.quantity))));
-            let value = lines.iter().fold(0_i64, |sum, it| sum.saturating_add(it.quantity.saturating_mul(it.price)));
+            let value =
+                lines.iter().fold(0_i64, |sum, it| sum.saturating_add(it.quantity.saturating_mul(it.price)));
             set("cart_value", Scalar::Int(value));
         }
         FactKind::CheckoutStarted { checkout_id: Some(id) } => set("checkout_id", id.as_str().into()),

@@ -31,9 +31,10 @@ impl Step<'_> {
         let reached = |state: &State, campaign: &Campaign| {
             campaign.goal.as_ref().is_some_and(|goal| {
                 event.is(&goal.event)
-                    && goal.filter.as_ref().is_none_or(|it| {
-                        it.holds(View { state, at: self.at, it: &event.properties })
-                    })
+                    && goal
+                        .filter
+                        .as_ref()
+                        .is_none_or(|it| it.holds(View { state, at: self.at, it: &event.properties }))
             })
         };
         let converted: Vec<String> = state
@@ -72,10 +73,22 @@ impl Step<'_> {
     }
 
     /// Records that an instance has come to an end.
-    pub fn leave(&mut self, state: &mut State, instance: &Instance, at: i64, outcome: Outcome, reason: Reason) {
+    pub fn leave(
+        &mut self,
+        state: &mut State,
+        instance: &Instance,
+        at: i64,
+        outcome: Outcome,
+        reason: Reason,
+    ) {
         let occurrence = instance.occurrence();
-        let line =
-            Line { campaign: &instance.campaign, version: instance.version, occurrence: &occurrence, step: "", at };
+        let line = Line {
+            campaign: &instance.campaign,
+            version: instance.version,
+            occurrence: &occurrence,
+            step: "",
+            at,
+        };
         self.record(state, line, outcome, vec![reason]);
     }
 
@@ -98,7 +111,12 @@ impl Step<'_> {
         for trigger in pending {
             self.enter(state, trigger, at);
         }
-        let ready: Vec<String> = state.instances.iter().filter(|(_, it)| it.wait == Wait::Ready).map(|(it, _)| it.clone()).collect();
+        let ready: Vec<String> = state
+            .instances
+            .iter()
+            .filter(|(_, it)| it.wait == Wait::Ready)
+            .map(|(it, _)| it.clone())
+            .collect();
         for place in ready {
             self.walk(state, &place, at);
         }
@@ -126,9 +144,10 @@ impl Step<'_> {
             return;
         }
         let unit = self.profile.to_string();
-        let entitled = campaign.entry.as_ref().is_none_or(|entry| {
-            entry.holds(View { state, at: from_micros(at), it: &it })
-        });
+        let entitled = campaign
+            .entry
+            .as_ref()
+            .is_none_or(|entry| entry.holds(View { state, at: from_micros(at), it: &it }));
         let global = match campaign.purpose {
             perennial_types::Purpose::Marketing => self.policy.global_holdout,
             _ => 0.0,
@@ -219,11 +238,18 @@ impl Step<'_> {
                 // Without its definition nobody can say what it would do next.
                 let instance = instance.clone();
                 state.instances.remove(&place);
-                self.leave(state, &instance, at, Outcome::Left, Reason::new("version", "its definition is gone"));
+                self.leave(
+                    state,
+                    &instance,
+                    at,
+                    Outcome::Left,
+                    Reason::new("version", "its definition is gone"),
+                );
                 continue;
             };
             if until == i64::MAX {
-                if let Some(Instance { wait: Wait::Slot { retry, .. }, .. }) = state.instances.get_mut(&place) {
+                if let Some(Instance { wait: Wait::Slot { retry, .. }, .. }) = state.instances.get_mut(&place)
+                {
                     *retry = 0;
                 }
                 state.decide_at(at);

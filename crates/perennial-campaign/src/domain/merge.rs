@@ -1,6 +1,6 @@
 //! Two profiles turn out to be one person.
 
-use perennial_types::{ProfileId, micros};
+use perennial_types::micros;
 
 use super::effect::Row;
 use super::journey::exposed;
@@ -8,11 +8,6 @@ use super::state::State;
 use super::step::Step;
 
 impl Step<'_> {
-    /// This profile ends: what is kept of it belongs to `into` from now on.
-    pub fn depart(&mut self, into: ProfileId) {
-        self.effects.rows.push(Row::Merged { from: self.profile, into });
-    }
-
     /// The profile was recomputed from its facts: `fresh` is what they give. What was drawn, decided and sent happened
     /// as it did, and what other services said still holds; outcomes are counted anew.
     pub fn refolded(&mut self, old: &State, fresh: &mut State) {

@@ -24,7 +24,6 @@ pub mod step;
 mod tests;
 
 pub use book::{Book, Lifecycle};
-pub use effect::{Effects, Reason, Row, Send};
+pub use effect::{Effects, Row, Send};
 pub use policy::Policy;
-pub use state::State;
 pub use step::Step;

@@ -70,7 +70,9 @@ impl Cap {
     /// What is wrong and how to write it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refused = || {
-            format!("{text:?} is not a cap: write 3 per 7d, or 1 per calendar day, week or month, and by email for one channel only")
+            format!(
+                "{text:?} is not a cap: write 3 per 7d, or 1 per calendar day, week or month, and by email for one channel only"
+            )
         };
         let (rest, channel) = match text.split_once(" by ") {
             Some((rest, word)) => (rest, Some(Channel::parse(word.trim()).ok_or_else(refused)?)),
@@ -91,7 +93,13 @@ impl Cap {
     }
 
     /// When a slot is free again; `None` if one is free at `now`.
-    fn frees(&self, contacts: &[Contact], channel: Channel, now: Timestamp, zone: &TimeZone) -> Option<(usize, i64)> {
+    fn frees(
+        &self,
+        contacts: &[Contact],
+        channel: Channel,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Option<(usize, i64)> {
         if self.channel.is_some_and(|it| it != channel) {
             return None;
         }
@@ -183,7 +191,12 @@ impl Policy {
             {
                 let text = match free {
                     i64::MAX => format!("cap {}: {used} used, never frees", cap.words()),
-                    _ => format!("cap {}: {used} of {} used, frees {}", cap.words(), cap.count, from_micros(free)),
+                    _ => format!(
+                        "cap {}: {used} of {} used, frees {}",
+                        cap.words(),
+                        cap.count,
+                        from_micros(free)
+                    ),
                 };
                 found = Some((free, Reason::new("cap", text)));
             }
@@ -193,7 +206,11 @@ impl Policy {
             && free > micros(now)
             && found.as_ref().is_none_or(|(latest, _)| free > *latest)
         {
-            let text = format!("less than {} after the last message, frees {}", duration::format(self.spacing), from_micros(free));
+            let text = format!(
+                "less than {} after the last message, frees {}",
+                duration::format(self.spacing),
+                from_micros(free)
+            );
             found = Some((free, Reason::new("spacing", text)));
         }
         found

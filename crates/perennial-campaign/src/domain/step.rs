@@ -65,7 +65,14 @@ impl Step<'_> {
     }
 
     /// What others need to know of the profile.
-    pub fn profile(&mut self, state: &mut State, draw_key: &str, zone: &str, reachable: &[String], identified: bool) {
+    pub fn profile(
+        &mut self,
+        state: &mut State,
+        draw_key: &str,
+        zone: &str,
+        reachable: &[String],
+        identified: bool,
+    ) {
         // The key of the leaf profile stays: holdouts must not move when somebody is identified.
         if state.draw_key.is_empty() {
             draw_key.clone_into(&mut state.draw_key);
@@ -90,11 +97,8 @@ impl Step<'_> {
 
     /// A segment was entered or left.
     pub fn segment(&mut self, state: &mut State, segment: &str, entered: bool) {
-        let changed = if entered {
-            state.segments.insert(segment.to_owned())
-        } else {
-            state.segments.remove(segment)
-        };
+        let changed =
+            if entered { state.segments.insert(segment.to_owned()) } else { state.segments.remove(segment) };
         if self.historical || !changed {
             return;
         }
@@ -124,11 +128,15 @@ impl Step<'_> {
         if state.score.overdue > state.overdue_fired && state.score.overdue <= at {
             state.overdue_fired = state.score.overdue;
             if !self.historical {
-                let it = [("expected_by".to_owned(), from_micros(state.score.overdue).to_string().as_str().into())];
+                let it = [(
+                    "expected_by".to_owned(),
+                    from_micros(state.score.overdue).to_string().as_str().into(),
+                )];
                 self.trigger(state, &it.into(), |trigger, _| *trigger == Trigger::Overdue);
             }
         }
-        let due: Vec<String> = state.dates.iter().filter(|(_, due)| **due <= at).map(|(it, _)| it.clone()).collect();
+        let due: Vec<String> =
+            state.dates.iter().filter(|(_, due)| **due <= at).map(|(it, _)| it.clone()).collect();
         for campaign in due {
             state.dates.remove(&campaign);
             if !self.historical {
@@ -230,9 +238,12 @@ impl Step<'_> {
         }
         state.refused.insert(campaign.to_owned(), code.to_owned());
         let version = self.book.entry(campaign).map_or(0, |it| it.version);
-        self.record(state, Line { campaign, version, occurrence: "", step: "", at }, Outcome::NotEntered, vec![
-            Reason::new(code, text),
-        ]);
+        self.record(
+            state,
+            Line { campaign, version, occurrence: "", step: "", at },
+            Outcome::NotEntered,
+            vec![Reason::new(code, text)],
+        );
     }
 
     /// Records a decision and gives its id.

@@ -233,6 +233,7 @@ pub enum Until {
 
 impl Campaign {
     /// The messages it may send.
+    #[cfg(test)]
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.program.iter().filter_map(|it| match it {
             Op::Message(message) => Some(message),
@@ -274,7 +275,10 @@ impl Campaign {
             warnings.push("holdout is 0: nothing this campaign earns can be proven".to_owned());
         }
         if self.entry.is_none() && self.purpose == Purpose::Marketing {
-            warnings.push("entry is not set: everybody who triggers it enters, and consent is asked at each send".to_owned());
+            warnings.push(
+                "entry is not set: everybody who triggers it enters, and consent is asked at each send"
+                    .to_owned(),
+            );
         }
         warnings
     }

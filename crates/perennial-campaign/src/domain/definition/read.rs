@@ -9,8 +9,22 @@ use crate::domain::duration::{self, DAY, HOUR};
 use crate::domain::expr::{self, Expr};
 
 const FIELDS: &[&str] = &[
-    "kind", "name", "description", "trigger", "entry", "instance", "reenter", "retrigger", "goal", "attribution",
-    "holdout", "priority", "purpose", "grace", "late", "steps",
+    "kind",
+    "name",
+    "description",
+    "trigger",
+    "entry",
+    "instance",
+    "reenter",
+    "retrigger",
+    "goal",
+    "attribution",
+    "holdout",
+    "priority",
+    "purpose",
+    "grace",
+    "late",
+    "steps",
 ];
 
 type Result<T> = std::result::Result<T, DefinitionError>;
@@ -29,7 +43,8 @@ pub fn read(text: &str, currency: Currency) -> Result<Campaign> {
     let name = scalar(&file.need("name", "give it a name such as welcome")?, "name", slug)?;
     let description = file.text("description")?.unwrap_or_default();
     let purpose = file.read("purpose", purpose)?.unwrap_or(Purpose::Marketing);
-    let trigger = trigger(file.need("trigger", "say what starts it, such as { event: Order Completed }")?, currency)?;
+    let trigger =
+        trigger(file.need("trigger", "say what starts it, such as { event: Order Completed }")?, currency)?;
     let entry = condition(&mut file, "entry", currency)?;
     let instance = file.read("instance", instance)?.unwrap_or(InstanceKey::Profile);
     let reenter = file.read("reenter", reenter)?;
@@ -96,7 +111,8 @@ pub fn slug(text: &str) -> std::result::Result<String, String> {
 
 /// Why it is sent.
 pub fn purpose(text: &str) -> std::result::Result<Purpose, String> {
-    Purpose::parse(text).ok_or_else(|| format!("{text:?} is not a purpose: use marketing, transactional or compliance"))
+    Purpose::parse(text)
+        .ok_or_else(|| format!("{text:?} is not a purpose: use marketing, transactional or compliance"))
 }
 
 /// Whether a message is sent after a wait that ended too late.
@@ -122,7 +138,9 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 fn instance(text: &str) -> std::result::Result<InstanceKey, String> {
     match text {
         "profile" => Ok(InstanceKey::Profile),
-        name if name.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '_' | '.')) && !name.is_empty() => {
+        name if name.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '_' | '.'))
+            && !name.is_empty() =>
+        {
             Ok(InstanceKey::Property(name.to_owned()))
         }
         _ => Err(format!("{text:?} is not known: use profile, or a property of the event such as cart_id")),
@@ -199,7 +217,9 @@ fn trigger(node: Node, currency: Currency) -> Result<Trigger> {
 fn goal(node: Node, currency: Currency) -> Result<(Option<Goal>, Option<i64>)> {
     let mut fields = Fields::of(node, "goal")?;
     let path = fields.path("event");
-    let event = scalar(&fields.need("event", "name the event, such as Order Completed")?, &path, |it| Ok(it.to_owned()))?;
+    let event = scalar(&fields.need("event", "name the event, such as Order Completed")?, &path, |it| {
+        Ok(it.to_owned())
+    })?;
     let filter = condition(&mut fields, "where", currency)?;
     let within = fields.read("within", duration::parse)?;
     fields.done(&["event", "where", "within"])?;

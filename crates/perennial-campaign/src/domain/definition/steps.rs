@@ -74,12 +74,14 @@ impl Compiler {
                 self.program.push(Op::Exit(reason));
             }
             ["offer"] => {
-                let problem = "an offer needs a message to carry it: add message: { template: … } to the same step";
+                let problem =
+                    "an offer needs a message to carry it: add message: { template: … } to the same step";
                 return Err(DefinitionError::new(fields.line, path, problem));
             }
             [] => {}
             _ => {
-                let problem = format!("does several things: write a step of its own for each of {}", kinds.join(", "));
+                let problem =
+                    format!("does several things: write a step of its own for each of {}", kinds.join(", "));
                 return Err(DefinitionError::new(fields.line, path, problem));
             }
         }
@@ -139,7 +141,8 @@ impl Compiler {
         } else {
             let mut fields = Fields::of(node, path)?;
             let template = fields.path("template");
-            message.template = scalar(&fields.need("template", "name one, such as welcome")?, &template, slug)?;
+            message.template =
+                scalar(&fields.need("template", "name one, such as welcome")?, &template, slug)?;
             step = fields.read("step", slug)?;
             message.when = condition(&mut fields, "when", self.currency)?;
             if let Some(it) = fields.read("channel", channel_of)? {
@@ -180,7 +183,8 @@ impl Compiler {
     fn offer(&self, node: Node, path: &str) -> Result<Offer> {
         let mut fields = Fields::of(node, path)?;
         let coupon_path = fields.path("coupon");
-        let coupon = scalar(&fields.need("coupon", "name the offer, such as free-shipping")?, &coupon_path, slug)?;
+        let coupon =
+            scalar(&fields.need("coupon", "name the offer, such as free-shipping")?, &coupon_path, slug)?;
         let valid = fields.read("valid", duration::parse)?.unwrap_or(0);
         let written = fields.read("when", |it| {
             let expr = expr::check(it, self.currency).map_err(|error| error.to_string())?;
@@ -206,8 +210,11 @@ impl Compiler {
             }
         };
         let timeout_path = fields.path("timeout");
-        let timeout =
-            scalar(&fields.need("timeout", "say how long to wait, such as 3d")?, &timeout_path, duration::parse)?;
+        let timeout = scalar(
+            &fields.need("timeout", "say how long to wait, such as 3d")?,
+            &timeout_path,
+            duration::parse,
+        )?;
         let (then, otherwise) = (fields.take("then"), fields.take("else"));
         fields.done(&["event", "where", "segment", "stage", "timeout", "then", "else"])?;
         let at = self.program.len();
@@ -219,7 +226,11 @@ impl Compiler {
         let path = step.path("branch");
         let mut fields = Fields::of(step.need("branch", "write when, then and else")?, &path)?;
         let Some(when) = condition(&mut fields, "when", self.currency)? else {
-            return Err(DefinitionError::new(fields.line, &fields.path("when"), "is missing: write the condition"));
+            return Err(DefinitionError::new(
+                fields.line,
+                &fields.path("when"),
+                "is missing: write the condition",
+            ));
         };
         let (then, otherwise) = (fields.take("then"), fields.take("else"));
         fields.done(&["when", "then", "else"])?;
@@ -294,5 +305,6 @@ impl Compiler {
 }
 
 fn channel_of(text: &str) -> std::result::Result<Channel, String> {
-    Channel::parse(text).ok_or_else(|| format!("{text:?} is not a channel: use email, sms, push, webhook or on_site"))
+    Channel::parse(text)
+        .ok_or_else(|| format!("{text:?} is not a channel: use email, sms, push, webhook or on_site"))
 }

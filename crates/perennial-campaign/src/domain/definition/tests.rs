@@ -83,11 +83,19 @@ steps:
 
 #[test]
 fn errors_name_line_field_reason_and_remedy() {
-    let base = |line: &str| format!("kind: Campaign\nname: x\ntrigger: {{ overdue: true }}\n{line}\nsteps:\n  - message: a\n");
+    let base = |line: &str| {
+        format!("kind: Campaign\nname: x\ntrigger: {{ overdue: true }}\n{line}\nsteps:\n  - message: a\n")
+    };
     for (text, expected) in [
-        (base("holdout: 5"), "line 4: holdout: \"5\" is not a share: write a percentage from 0% to 90%, such as 5%"),
+        (
+            base("holdout: 5"),
+            "line 4: holdout: \"5\" is not a share: write a percentage from 0% to 90%, such as 5%",
+        ),
         (base("holdot: 5%"), "line 4: holdot: no such field: did you mean holdout?"),
-        (base("entry: orders >= \"2\""), "line 4: entry: at character 8: a number >= text cannot be compared"),
+        (
+            base("entry: orders >= \"2\""),
+            "line 4: entry: at character 8: a number >= text cannot be compared",
+        ),
         (base("entry: profit > 100"), "write amounts as money(\"8.00\")"),
         (base("entry: count(\"x\")"), "no function count: use consent"),
         (base("goal: { within: 3d }"), "line 4: goal.event: is missing: name the event"),
@@ -97,9 +105,15 @@ fn errors_name_line_field_reason_and_remedy() {
         ("kind: Segment\nname: x".to_owned(), "line 1: kind: \"Segment\" is not a campaign"),
         ("kind: Campaign\nname: x\n".to_owned(), "trigger: is missing: say what starts it"),
         ("kind: Campaign\n  name: [x\n".to_owned(), "not valid YAML"),
-        (base("").replace("message: a", "messge: a"), "line 6: steps[0].messge: no such field: did you mean message?"),
+        (
+            base("").replace("message: a", "messge: a"),
+            "line 6: steps[0].messge: no such field: did you mean message?",
+        ),
         (base("").replace("message: a", "wait: 3 days"), "line 6: steps[0].wait: \"3 days\" is not a length"),
-        (base("").replace("- message: a", "- offer: { coupon: c }"), "line 6: steps[0]: an offer needs a message"),
+        (
+            base("").replace("- message: a", "- offer: { coupon: c }"),
+            "line 6: steps[0]: an offer needs a message",
+        ),
         (base("").replace("- message: a", "- wait: 1d"), "line 6: steps: sends nothing"),
     ] {
         let found = refused(&text);
@@ -111,7 +125,9 @@ fn errors_name_line_field_reason_and_remedy() {
 fn no_input_exhausts_the_stack() {
     let deep = |open: &str, close: &str, n: usize| format!("{}true{}", open.repeat(n), close.repeat(n));
     let file = |entry: &str| {
-        format!("kind: Campaign\nname: x\ntrigger: {{ overdue: true }}\nentry: '{entry}'\nsteps: [ {{ message: a }} ]")
+        format!(
+            "kind: Campaign\nname: x\ntrigger: {{ overdue: true }}\nentry: '{entry}'\nsteps: [ {{ message: a }} ]"
+        )
     };
     assert!(read(&file(&deep("(", ")", 16))).is_ok());
     assert!(refused(&file(&deep("(", ")", 17))).contains("nested deeper than 16"));

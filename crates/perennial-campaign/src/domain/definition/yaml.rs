@@ -36,7 +36,11 @@ pub enum Kind {
 /// Reads a file.
 pub fn read(text: &str) -> Result<Node, DefinitionError> {
     if text.len() > MAX_BYTES {
-        return Err(DefinitionError::new(1, "", format!("the file is longer than {MAX_BYTES} bytes: split it")));
+        return Err(DefinitionError::new(
+            1,
+            "",
+            format!("the file is longer than {MAX_BYTES} bytes: split it"),
+        ));
     }
     // Flow brackets nest without line breaks, so their depth is counted before anything recurses over them.
     let mut depth = 0_usize;
@@ -184,9 +188,8 @@ impl Fields {
 
     /// Takes a field that has to be there.
     pub fn need(&mut self, name: &str, remedy: &str) -> Result<Node, DefinitionError> {
-        self.take(name).ok_or_else(|| {
-            DefinitionError::new(self.line, &self.path(name), format!("is missing: {remedy}"))
-        })
+        self.take(name)
+            .ok_or_else(|| DefinitionError::new(self.line, &self.path(name), format!("is missing: {remedy}")))
     }
 
     /// Takes a field and reads it with `read`; an error names the field and its line.
@@ -215,10 +218,8 @@ impl Fields {
             None => Ok(()),
             Some((name, node)) => {
                 let near = known.iter().find(|it| similar(it, name));
-                let remedy = near.map_or_else(
-                    || format!("use {}", known.join(", ")),
-                    |it| format!("did you mean {it}?"),
-                );
+                let remedy = near
+                    .map_or_else(|| format!("use {}", known.join(", ")), |it| format!("did you mean {it}?"));
                 Err(DefinitionError::new(node.line, &self.path(name), format!("no such field: {remedy}")))
             }
         }

@@ -88,8 +88,12 @@ fn compare(operator: Operator, a: &Value, b: &Value) -> bool {
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
         // A property may carry its number as text.
-        (Value::Text(text), Value::Number(b)) => text.trim().parse::<f64>().ok().and_then(|it| it.partial_cmp(b)),
-        (Value::Number(a), Value::Text(text)) => text.trim().parse::<f64>().ok().and_then(|it| a.partial_cmp(&it)),
+        (Value::Text(text), Value::Number(b)) => {
+            text.trim().parse::<f64>().ok().and_then(|it| it.partial_cmp(b))
+        }
+        (Value::Number(a), Value::Text(text)) => {
+            text.trim().parse::<f64>().ok().and_then(|it| a.partial_cmp(&it))
+        }
         _ => None,
     };
     let Some(order) = order else {

@@ -8,7 +8,7 @@ mod eval;
 mod parse;
 
 pub use check::{Expr, check};
-pub use eval::{Value, View};
+pub use eval::View;
 
 /// The longest expression, in bytes.
 pub const MAX_BYTES: usize = 4_096;

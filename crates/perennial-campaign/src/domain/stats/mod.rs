@@ -8,4 +8,3 @@ mod tests;
 
 pub use moments::Moments;
 pub use report::{Arm, Effect, Report, report};
-pub use sequence::{Adjusted, adjusted, half_width};

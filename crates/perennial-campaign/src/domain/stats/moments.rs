@@ -22,6 +22,7 @@ pub struct Moments {
 
 impl Moments {
     /// Takes in one customer.
+    #[cfg(test)]
     pub fn add(&mut self, x: [f64; COVARIATES], y: f64) {
         self.n += 1.0;
         self.y += y;

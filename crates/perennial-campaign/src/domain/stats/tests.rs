@@ -1,8 +1,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::sequence::{ALPHA, half_width};
-use super::{Arm, Moments, adjusted, report};
+use super::sequence::{ALPHA, adjusted, half_width};
+use super::{Arm, Moments, report};
 
 struct Shop {
     rng: ChaCha8Rng,
@@ -29,11 +29,16 @@ fn at_end_and_always(seed: u64, held_out: f64, lift: f64, customers: usize) -> (
     let (mut last, mut always) = (false, true);
     for n in 1..=customers {
         let (x, held_out, profit) = shop.customer();
-        if held_out { silent.add(x, profit) } else { treated.add(x, profit) }
+        if held_out {
+            silent.add(x, profit)
+        } else {
+            treated.add(x, profit)
+        }
         // Looked at daily, from the first day on which it says anything.
         if n % 50 == 0 && silent.n >= 50.0 && treated.n >= 50.0 {
             let found = adjusted(&treated, &silent).unwrap();
-            last = (found.difference - lift * 3_000.0).abs() <= half_width(found.deviation, treated.n + silent.n);
+            last = (found.difference - lift * 3_000.0).abs()
+                <= half_width(found.deviation, treated.n + silent.n);
             always &= last;
         }
     }

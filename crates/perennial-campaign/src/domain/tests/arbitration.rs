@@ -12,7 +12,8 @@ fn the_highest_priority_wins_and_the_loser_waits_for_a_slot() {
     let mut sim = Sim::new(&[&low, &high]);
     sim.track("2026-03-02T10:00:00Z", "Go");
     sim.advance(at("2026-03-05T00:00:00Z"));
-    let sent: Vec<_> = sim.sends.iter().map(|it| (it.template.as_str(), from_micros(it.decided).to_string())).collect();
+    let sent: Vec<_> =
+        sim.sends.iter().map(|it| (it.template.as_str(), from_micros(it.decided).to_string())).collect();
     assert_eq!(sent[0].0, "ladder");
     assert_eq!(sent[1].0, "arrivals");
     assert!(sent[1].1.starts_with("2026-03-02T14:00:00"), "{sent:?}");
@@ -48,7 +49,9 @@ fn a_full_cap_is_waited_for_until_it_frees_or_the_wish_is_too_old() {
     let sent: Vec<_> = sim.sends.iter().map(|it| from_micros(it.not_before).to_string()).collect();
     assert_eq!(sent.len(), 4);
     assert!(sent[3].starts_with("2026-03-09T10:00:00"), "{sent:?}");
-    assert!(sim.reason(Outcome::Waiting).starts_with("cap: cap 3 in 7d: 3 of 3 used, frees 2026-03-09T10:00:00"));
+    assert!(
+        sim.reason(Outcome::Waiting).starts_with("cap: cap 3 in 7d: 3 of 3 used, frees 2026-03-09T10:00:00")
+    );
 
     let mut sim = Sim::new(&[&text]);
     for day in 2..6 {
@@ -75,13 +78,17 @@ fn a_calendar_cap_follows_the_customers_own_day() {
     sim.track("2026-03-02T10:30:00Z", "Go");
     sim.track("2026-03-02T16:00:00Z", "Go");
     sim.advance(at("2026-03-20T00:00:00Z"));
-    assert!(from_micros(sim.sends[1].not_before).to_string().starts_with("2026-03-03T07:00"), "night is over at eight");
+    assert!(
+        from_micros(sim.sends[1].not_before).to_string().starts_with("2026-03-03T07:00"),
+        "night is over at eight"
+    );
 }
 
 #[test]
 fn without_consent_address_or_after_a_complaint_nothing_is_sent() {
     let text = campaign("news", "");
-    let break_it: [(&str, fn(&mut State)); 3] = [
+    type Breaks = fn(&mut State);
+    let break_it: [(&str, Breaks); 3] = [
         ("no_consent", |state| state.consent.clear()),
         ("no_address", |state| state.reachable.clear()),
         ("complained", |state| {

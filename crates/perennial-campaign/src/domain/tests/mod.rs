@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use perennial_types::{
-    CartLine, Channel, ConsentChange, Currency, Fact, FactKind, OrderChange, OrderPlaced, ProfileId, Properties,
-    Purpose, Timestamp, Workspace, from_micros, micros,
+    CartLine, Channel, ConsentChange, Currency, Fact, FactKind, OrderChange, OrderPlaced, ProfileId,
+    Properties, Purpose, Timestamp, Workspace, from_micros, micros,
 };
 use uuid::Uuid;
 
@@ -18,7 +18,8 @@ use super::book::Entry;
 use super::definition;
 use super::effect::{Decision, Outcome};
 use super::state::Score;
-use super::{Book, Lifecycle, Policy, Row, Send, State, Step};
+use super::state::State;
+use super::{Book, Lifecycle, Policy, Row, Send, Step};
 
 /// One profile under test.
 pub struct Sim {
@@ -42,7 +43,8 @@ pub fn at(text: &str) -> Timestamp {
 pub fn book(definitions: &[&str]) -> Book {
     let mut campaigns = BTreeMap::new();
     for text in definitions {
-        let campaign = definition::read(text, Currency::EUR).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let campaign =
+            definition::read(text, Currency::EUR).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let versions = [(1, Arc::new(campaign.clone()))].into();
         campaigns.insert(campaign.name.clone(), Entry { lifecycle: Lifecycle::Live, version: 1, versions });
     }
@@ -129,7 +131,8 @@ impl Sim {
     pub fn fact_at(&mut self, time: Timestamp, kind: FactKind, name: &str, properties: Properties) {
         self.advance(time);
         self.facts += 1;
-        let fact = Fact { id: Uuid::from_u128(self.facts), name: name.to_owned(), at: time, properties, kind };
+        let fact =
+            Fact { id: Uuid::from_u128(self.facts), name: name.to_owned(), at: time, properties, kind };
         self.step(time, |step, state| step.fact(state, &fact));
     }
 
@@ -205,6 +208,9 @@ impl Sim {
 
     pub fn reason(&self, outcome: Outcome) -> String {
         let found = self.decisions.iter().rev().find(|it| it.outcome == outcome);
-        found.and_then(|it| it.reasons.first()).map(|it| format!("{}: {}", it.code, it.text)).unwrap_or_default()
+        found
+            .and_then(|it| it.reasons.first())
+            .map(|it| format!("{}: {}", it.code, it.text))
+            .unwrap_or_default()
     }
 }

@@ -96,7 +96,12 @@ fn run(start: Timestamp, holdout: &str, happenings: &[(i64, Happening)], check: 
                 sim.fact_at(time, FactKind::Tracked, &format!("Go {kind}"), it);
             }
             Happening::Checkout => {
-                sim.fact_at(time, FactKind::CheckoutStarted { checkout_id: None }, "Checkout Started", Properties::new());
+                sim.fact_at(
+                    time,
+                    FactKind::CheckoutStarted { checkout_id: None },
+                    "Checkout Started",
+                    Properties::new(),
+                );
             }
             Happening::Order => sim.order(&time.to_string(), &n.to_string(), 1_000),
             Happening::Consent(granted) => sim.consent(&time.to_string(), *granted),
@@ -134,11 +139,14 @@ fn starts() -> impl Strategy<Value = Timestamp> {
         "2026-02-14T00:00:00Z",
         "2026-06-10T00:00:00Z",
     ])
-    .prop_map(|it| at(it))
+    .prop_map(at)
 }
 
 fn week() -> impl Strategy<Value = Vec<(i64, Happening)>> {
-    prop::collection::vec(((0_i64..14 * HOUR).prop_map(|it| it / 1_800_000_000 * 1_800_000_000), happening()), 1..40)
+    prop::collection::vec(
+        ((0_i64..14 * HOUR).prop_map(|it| it / 1_800_000_000 * 1_800_000_000), happening()),
+        1..40,
+    )
 }
 
 proptest! {

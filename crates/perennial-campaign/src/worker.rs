@@ -1,0 +1,296 @@
+//! What campaign does unasked: it reads the feeds of ingestion, scoring and segmentation and lets the rules decide.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use perennial_api::campaign::v1 as wire;
+use perennial_api::ingestion::v1::ProfileUpdated;
+use perennial_api::scoring::v1::ScoreUpdated;
+use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
+use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_rpc::facts;
+use perennial_store::DatabaseTransaction;
+use perennial_types::{Clock, ProfileId, Workspace, from_micros};
+use prost::Message as _;
+
+use crate::domain::book::Entry;
+use crate::domain::state::{Score, State};
+use crate::domain::{Book, Effects, Policy, Row, Send, Step, definition};
+use crate::metrics::Metrics;
+use crate::store::{campaigns, decisions, exposures};
+
+/// The one timer of a profile: whatever is next due.
+const TIMER: &str = "due";
+/// The errand that sets yearly dates for everybody when a campaign with one goes live.
+pub const PLAN_DATES: &str = "plan dates";
+
+/// The fold of campaign.
+pub struct Journeys {
+    policy: Policy,
+    clock: Clock,
+    metrics: Metrics,
+    book: Mutex<Option<(i64, Arc<Books>)>>,
+}
+
+/// The campaigns in force, by workspace.
+#[derive(Default)]
+pub struct Books {
+    by_workspace: BTreeMap<Workspace, Book>,
+    none: Book,
+}
+
+impl Books {
+    fn of(&self, workspace: &Workspace) -> &Book {
+        self.by_workspace.get(workspace).unwrap_or(&self.none)
+    }
+}
+
+impl Journeys {
+    /// A fold that decides by `policy` and asks `clock` how late it is.
+    #[must_use]
+    pub fn new(policy: Policy, clock: Clock, metrics: Metrics) -> Self {
+        Self { policy, clock, metrics, book: Mutex::default() }
+    }
+
+    /// Runs one step of the rules, and leaves behind what it had for effects.
+    fn step(
+        &self,
+        books: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        state: &mut State,
+        run: impl FnOnce(&mut Step<'_>, &mut State),
+    ) {
+        let workspace = turn.workspace().clone();
+        let mut step = Step {
+            book: books.of(&workspace),
+            policy: &self.policy,
+            workspace: &workspace,
+            profile: turn.profile(),
+            at: turn.at(),
+            // How late it is has to be asked of the clock: the one thing a replay may see otherwise.
+            now: self.clock.now().max(turn.at()),
+            historical: turn.historical(),
+            effects: Effects::default(),
+        };
+        run(&mut step, state);
+        let effects = step.effects;
+        match state.next_due() {
+            Some(due) if turn.timer(TIMER) == Some(from_micros(due)) => {}
+            Some(due) => turn.set_timer(TIMER, from_micros(due)),
+            None => turn.cancel_timer(TIMER),
+        }
+        for entered in effects.entries {
+            let entered = wire::CampaignEntered {
+                campaign: entered.campaign,
+                version: entered.version,
+                occurrence: entered.occurrence,
+                held_out: entered.held_out,
+            };
+            turn.append("campaign_entered", &entered);
+        }
+        let profile = turn.profile();
+        for send in effects.sends {
+            let (id, not_before) = (send.message, from_micros(send.not_before));
+            turn.command("notification", id, not_before, &command(profile, send));
+        }
+        for row in effects.rows {
+            turn.row((workspace.clone(), row));
+        }
+    }
+}
+
+#[async_trait]
+impl Fold for Journeys {
+    type State = State;
+    type Row = (Workspace, Row);
+    type Book = Books;
+
+    async fn book(&self, tx: &DatabaseTransaction) -> Result<Arc<Books>, FoldFault> {
+        let revision = campaigns::revision(tx).await?;
+        if let Some((known, books)) = &*self.book.lock().unwrap_or_else(PoisonError::into_inner)
+            && *known == revision
+        {
+            return Ok(books.clone());
+        }
+        let books = Arc::new(bound(campaigns::versions(tx).await?, self.policy.currency));
+        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, books.clone()));
+        Ok(books)
+    }
+
+    fn apply(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        state: &mut State,
+        record: &Record,
+    ) -> Result<(), FoldFault> {
+        let payload = &record.payload[..];
+        match record.kind.as_str() {
+            facts::KIND => {
+                let fact = facts::decode(payload).map_err(FoldFault::poison)?;
+                self.step(book, turn, state, |step, state| step.fact(state, &fact));
+            }
+            "profile" => {
+                let it = ProfileUpdated::decode(payload).map_err(FoldFault::poison)?;
+                self.step(book, turn, state, |step, state| {
+                    step.profile(state, &it.draw_key, &it.time_zone, &it.reachable, it.identified);
+                });
+            }
+            "score_updated" => {
+                let it = ScoreUpdated::decode(payload).map_err(FoldFault::poison)?;
+                self.step(book, turn, state, |step, state| step.score(state, score(it)));
+            }
+            "segment_changed" => {
+                let it = SegmentChanged::decode(payload).map_err(FoldFault::poison)?;
+                self.step(book, turn, state, |step, state| step.segment(state, &it.segment, it.entered));
+            }
+            "stage_changed" => {
+                let it = StageChanged::decode(payload).map_err(FoldFault::poison)?;
+                self.step(book, turn, state, |step, state| step.stage(state, &it.from, &it.to));
+            }
+            // What others tell and campaigns do not ask for.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fire(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        state: &mut State,
+        _timer: &str,
+    ) -> Result<(), FoldFault> {
+        self.step(book, turn, state, |step, state| step.timer(state));
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        into: &mut State,
+        from: State,
+    ) -> Result<(), FoldFault> {
+        self.step(book, turn, into, |step, into| step.merge(into, from));
+        Ok(())
+    }
+
+    fn depart(
+        &self,
+        _book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        _state: &State,
+        into: ProfileId,
+    ) -> Result<(), FoldFault> {
+        let row = Row::Merged { from: turn.profile(), into };
+        turn.row((turn.workspace().clone(), row));
+        Ok(())
+    }
+
+    fn refolded(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        old: &State,
+        fresh: &mut State,
+    ) -> Result<(), FoldFault> {
+        self.step(book, turn, fresh, |step, fresh| step.refolded(old, fresh));
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        state: &mut State,
+        _errand: &str,
+    ) -> Result<(), FoldFault> {
+        self.step(book, turn, state, |step, state| step.plan_dates(state));
+        Ok(())
+    }
+
+    async fn write(&self, tx: &DatabaseTransaction, rows: Vec<(Workspace, Row)>) -> Result<(), FoldFault> {
+        let (mut decided, mut exposed) = (Vec::new(), Vec::new());
+        let mut merged: BTreeMap<Workspace, Vec<(ProfileId, ProfileId)>> = BTreeMap::new();
+        for (workspace, row) in rows {
+            match row {
+                Row::Decision(it) => decided.push((workspace, *it)),
+                Row::Exposure(it) => exposed.push((workspace, it)),
+                Row::Merged { from, into } => merged.entry(workspace).or_default().push((from, into)),
+            }
+        }
+        self.metrics.decided(&decided);
+        decisions::append(tx, decided).await?;
+        exposures::save(tx, exposed).await?;
+        for (workspace, merges) in &merged {
+            decisions::merged(tx, workspace, merges).await?;
+            let gone: Vec<_> = merges.iter().map(|(from, _)| (workspace.clone(), *from)).collect();
+            exposures::forget(tx, &gone).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Binds all versions of all campaigns into books.
+fn bound(versions: Vec<campaigns::Version>, currency: perennial_types::Currency) -> Books {
+    let mut found: BTreeMap<Workspace, BTreeMap<String, Entry>> = BTreeMap::new();
+    for it in versions {
+        match definition::read(&it.definition, currency) {
+            Ok(campaign) => {
+                let by_name = found.entry(it.workspace).or_default();
+                let entry = by_name.entry(it.name).or_insert_with(|| Entry {
+                    lifecycle: it.lifecycle,
+                    version: it.current,
+                    versions: BTreeMap::new(),
+                });
+                entry.versions.insert(it.version, Arc::new(campaign));
+            }
+            // It was checked when it came; a release that reads it no more must say so, and run all the others.
+            Err(error) => {
+                tracing::error!(workspace = %it.workspace, campaign = it.name, version = it.version, %error, "left out");
+            }
+        }
+    }
+    let by_workspace = found.into_iter().map(|(workspace, it)| (workspace, Book::new(it))).collect();
+    Books { by_workspace, none: Book::default() }
+}
+
+fn score(it: ScoreUpdated) -> Score {
+    Score {
+        model: it.model,
+        p_alive: it.p_alive,
+        orders_90d: it.expected_orders_90d,
+        profit_90d: it.expected_profit_90d_minor,
+        clv_12m: it.clv_12m_minor,
+        percentile: it.clv_percentile,
+        overdue: it.overdue_micros,
+        lapse: it.lapse_micros,
+        rfm: (it.recency_score, it.frequency_score, it.monetary_score),
+    }
+}
+
+fn command(profile: ProfileId, send: Send) -> wire::SendCommand {
+    let bytes = |id: uuid::Uuid| id.as_bytes().to_vec();
+    wire::SendCommand {
+        message: bytes(send.message),
+        decision: bytes(send.decision),
+        profile: bytes(profile.0),
+        campaign: send.campaign,
+        step: send.step,
+        occurrence: send.occurrence,
+        channel: send.channel.as_str().to_owned(),
+        purpose: send.purpose.as_str().to_owned(),
+        template: send.template,
+        data_json: send.data.to_string(),
+        not_before_micros: send.not_before,
+        not_after_micros: send.not_after,
+        decided_micros: send.decided,
+        coupon: send.coupon.map(|(id, offer, valid)| wire::CouponCommand {
+            issue: bytes(id),
+            offer,
+            valid_seconds: valid / 1_000_000,
+        }),
+    }
+}

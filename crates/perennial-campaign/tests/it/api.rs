@@ -1,0 +1,123 @@
+//! Definitions, versions and lists through the API.
+
+use perennial_api::campaign::v1 as wire;
+use perennial_api::campaign::v1::campaign::State;
+use perennial_api::campaign::v1::update_campaign_response::Change;
+use tonic::Code;
+
+use crate::world::{World, worlds};
+
+const NEWS: &str = "kind: Campaign\nname: news\ndescription: News.\ntrigger: { event: Go }\nholdout: 5%\n\
+    entry: orders >= 1\nsteps:\n  - message: { template: news }\n";
+
+async fn update(
+    world: &mut World,
+    name: &str,
+    definition: &str,
+    state: State,
+    allow_missing: bool,
+    validate_only: bool,
+) -> Result<wire::UpdateCampaignResponse, tonic::Status> {
+    let campaign = wire::Campaign {
+        name: format!("workspaces/main/campaigns/{name}"),
+        definition: definition.to_owned(),
+        state: state.into(),
+        ..Default::default()
+    };
+    let request = wire::UpdateCampaignRequest { campaign: Some(campaign), allow_missing, validate_only };
+    world.client.update_campaign(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_campaign_is_created_changed_by_version_and_left_alone_when_nothing_differs() {
+    for mut world in worlds().await {
+        let missing = update(&mut world, "news", NEWS, State::Unspecified, false, false).await.unwrap_err();
+        assert_eq!(missing.code(), Code::NotFound);
+        let planned = update(&mut world, "news", NEWS, State::Unspecified, true, true).await.unwrap();
+        assert_eq!(planned.change(), Change::Created);
+        let created = update(&mut world, "news", NEWS, State::Unspecified, true, false).await.unwrap();
+        let campaign = created.campaign.clone().unwrap();
+        assert_eq!(
+            (created.change(), campaign.version, campaign.state()),
+            (Change::Created, 1, State::Draft)
+        );
+        let same = update(&mut world, "news", NEWS, State::Draft, true, false).await.unwrap();
+        assert_eq!(same.change(), Change::Unchanged);
+        let live = update(&mut world, "news", "", State::Live, false, false).await.unwrap();
+        assert_eq!((live.change(), live.campaign.unwrap().version), (Change::Updated, 1));
+        let changed = NEWS.replace("template: news", "template: other");
+        let changed = update(&mut world, "news", &changed, State::Unspecified, false, false).await.unwrap();
+        let campaign = changed.campaign.unwrap();
+        assert_eq!((campaign.version, campaign.state()), (2, State::Live));
+        let request = wire::GetCampaignRequest { name: "workspaces/main/campaigns/news".to_owned() };
+        let found = world.client.get_campaign(request).await.unwrap().into_inner();
+        assert_eq!((found.version, found.description.as_str()), (2, "News."));
+        let quiet = NEWS.replace("holdout: 5%", "holdout: 0%").replace("news", "quiet");
+        let answer = update(&mut world, "quiet", &quiet, State::Live, true, false).await.unwrap();
+        assert!(answer.warnings[0].starts_with("holdout is 0"));
+        let request = wire::ListCampaignsRequest {
+            parent: "workspaces/main".to_owned(),
+            page_size: 1,
+            ..Default::default()
+        };
+        let page = world.client.list_campaigns(request.clone()).await.unwrap().into_inner();
+        assert_eq!(page.campaigns[0].name, "workspaces/main/campaigns/news");
+        let request = wire::ListCampaignsRequest { page_token: page.next_page_token, ..request };
+        let page = world.client.list_campaigns(request).await.unwrap().into_inner();
+        assert_eq!((page.campaigns.len(), page.next_page_token.as_str()), (1, ""));
+        let elsewhere = wire::GetCampaignRequest { name: "workspaces/other/campaigns/news".to_owned() };
+        assert_eq!(world.client.get_campaign(elsewhere).await.unwrap_err().code(), Code::NotFound);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_definition_is_refused_with_line_field_reason_and_remedy() {
+    for mut world in worlds().await {
+        let wrong = NEWS.replace("orders >= 1", "order >= 1");
+        let refused = update(&mut world, "news", &wrong, State::Live, true, false).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(
+            refused.message().contains("line 6: entry: at character 1: no name order: use orders"),
+            "{}",
+            refused.message()
+        );
+        let other = update(&mut world, "olds", NEWS, State::Live, true, false).await.unwrap_err();
+        assert!(other.message().contains("the definition is of campaign news, but the name is of olds"));
+        let empty = update(&mut world, "news", "", State::Live, true, false).await.unwrap_err();
+        assert!(empty.message().contains("is new and has no definition"));
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn decisions_are_listed_newest_first_in_pages() {
+    for mut world in worlds().await {
+        world.live(&NEWS.replace("holdout: 5%", "holdout: 0%").replace("entry: orders >= 1\n", "")).await;
+        for n in 0..5 {
+            let profile = world.profile(&format!("key-{n}")).await;
+            world.told(profile, "Go", perennial_types::FactKind::Tracked).await;
+            world.advance(1_000_000).await;
+        }
+        let mut request = wire::ListDecisionsRequest {
+            parent: "workspaces/main".to_owned(),
+            campaign: "news".to_owned(),
+            outcome: "refused".to_owned(),
+            page_size: 2,
+            page_token: String::new(),
+        };
+        let mut times = Vec::new();
+        loop {
+            let page = world.client.list_decisions(request.clone()).await.unwrap().into_inner();
+            times.extend(page.decisions.iter().map(|it| it.decide_time.as_ref().unwrap().seconds));
+            assert!(page.decisions.iter().all(|it| it.reasons[0].code == "no_consent"));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = page.next_page_token;
+        }
+        assert_eq!(times.len(), 5);
+        assert!(times.is_sorted_by(|a, b| a > b), "{times:?}");
+        world.end().await;
+    }
+}

@@ -1,0 +1,139 @@
+//! Pauses, failures, merges, reports.
+
+use perennial_api::campaign::v1 as wire;
+
+use crate::world::{DAY, HOUR, key, worlds};
+
+const NEWS: &str = "kind: Campaign\nname: news\ntrigger: { event: Go }\nholdout: 50%\n\
+    goal: { event: Order Completed, within: 10d }\nsteps:\n  - message: { template: news }\n";
+
+async fn go(world: &crate::world::World, profile: perennial_types::ProfileId) {
+    world.told(profile, "Go", perennial_types::FactKind::Tracked).await;
+}
+
+#[tokio::test]
+async fn an_emergency_pause_stops_sending_before_the_next_call_and_resume_goes_on() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        let profile = world.profile(&key("news", 0.5, false)).await;
+        world.consents(profile).await;
+        let parent = "workspaces/main".to_owned();
+        let request =
+            wire::PauseWorkspaceRequest { parent: parent.clone(), reason: "wrong price".to_owned() };
+        assert!(world.client.pause_workspace(request).await.unwrap().into_inner().paused);
+        go(&world, profile).await;
+        world.advance(HOUR).await;
+        assert_eq!(world.taken.look().calls, 0, "not even a call");
+        let found = world.explain(profile, "news").await;
+        assert_eq!((found[1].outcome.as_str(), found[1].delivery.as_str()), ("sent", "queued"));
+        let pause = wire::GetWorkspacePauseRequest { parent: parent.clone() };
+        assert_eq!(world.client.get_workspace_pause(pause).await.unwrap().into_inner().reason, "wrong price");
+        world.client.resume_workspace(wire::ResumeWorkspaceRequest { parent }).await.unwrap();
+        world.settle().await;
+        assert_eq!(world.templates(), ["news"]);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_fails_gets_each_message_once_in_the_end() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        world.taken.look().failures = 3;
+        let profile = world.profile(&key("news", 0.5, false)).await;
+        world.consents(profile).await;
+        go(&world, profile).await;
+        world.advance(HOUR).await;
+        assert_eq!(world.templates(), ["news"]);
+        assert_eq!(world.taken.look().calls, 4);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_merge_takes_decisions_along_and_counts_the_person_once() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        let first = world.profile(&key("news", 0.5, false)).await;
+        world.consents(first).await;
+        go(&world, first).await;
+        world.advance(HOUR).await;
+        let second = world.profile(&key("news", 0.5, true)).await;
+        world.consents(second).await;
+        go(&world, second).await;
+        world.advance(HOUR).await;
+        world.merge(first, second).await;
+        world.orders(second, "1", 4_000).await;
+        world.advance(11 * DAY).await;
+        let story = world.explain(second, "news").await;
+        let outcomes: Vec<_> = story.iter().map(|it| it.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["entered", "sent", "finished", "entered", "held_out", "finished"]);
+        assert!(world.explain(first, "").await.is_empty());
+        let report = world.report("news").await;
+        let (treated, held_out) = (report.treated.unwrap(), report.held_out.unwrap());
+        assert_eq!(
+            (treated.customers, treated.conversions, held_out.customers),
+            (1, 1, 0),
+            "the earliest arm counts"
+        );
+        go(&world, second).await;
+        world.advance(HOUR).await;
+        assert_eq!(world.templates().len(), 1, "one side held out is enough to stay silent");
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_report_compares_the_arms_and_proves_a_large_effect() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        let mut arms = [0, 0];
+        for n in 0..160 {
+            let key = format!("customer-{n}");
+            let held_out = perennial_types::hash_draw("news:holdout", &key) < 0.5;
+            arms[usize::from(held_out)] += 1;
+            let profile = world.profile(&key).await;
+            world.consents(profile).await;
+            go(&world, profile).await;
+            // Whoever is written to orders; of the others every fifth does.
+            if !held_out || n % 5 == 0 {
+                world.orders(profile, &n.to_string(), 4_000 + n * 10).await;
+            }
+        }
+        let open = world.report("news").await;
+        assert_eq!((open.open, open.treated.unwrap().customers), (160, 0));
+        world.advance(10 * DAY).await;
+        let report = world.report("news").await;
+        let (treated, held_out) = (report.treated.unwrap(), report.held_out.unwrap());
+        assert_eq!([treated.customers, held_out.customers], arms);
+        assert_eq!(treated.conversions, treated.customers);
+        let profit = report.profit.unwrap();
+        assert!(
+            profit.proven
+                && profit.low > 0.0
+                && profit.low < profit.estimate
+                && profit.estimate < profit.high
+        );
+        assert_eq!((report.verdict.as_str(), report.sample_ratio_alarm), ("gains", false));
+        assert_eq!(report.sent, treated.customers);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn quiet_hours_are_explained_and_waited_for() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        let profile = world.profile(&key("news", 0.5, false)).await;
+        world.consents(profile).await;
+        world.advance(13 * HOUR).await;
+        go(&world, profile).await;
+        assert!(world.templates().is_empty());
+        let entries = world.explain(profile, "news").await;
+        assert_eq!(entries[1].outcome, "waiting");
+        assert_eq!(entries[1].reasons[0].text, "quiet until 2026-03-03T07:00:00Z (Europe/Madrid)");
+        world.advance(12 * HOUR).await;
+        assert_eq!(world.templates(), ["news"]);
+        world.end().await;
+    }
+}

@@ -1,0 +1,356 @@
+//! A process with campaign, the feeds it reads, and the peers it calls, on its own database and clock.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use perennial_api::campaign::v1 as wire;
+use perennial_api::campaign::v1::campaign_service_client::CampaignServiceClient;
+use perennial_api::ingestion::v1::ProfileUpdated;
+use perennial_api::scoring::v1::ScoreUpdated;
+use perennial_api::segmentation::v1::StageChanged;
+use perennial_feed::{
+    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord, Reader, ReaderParts,
+};
+use perennial_rpc::{Transport, facts};
+use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
+use perennial_store::{DatabaseConfig, Store};
+use perennial_types::{
+    CartLine, Channel, ConsentChange, Currency, Fact, FactKind, MergeId, OrderChange, OrderPlaced, ProfileId,
+    Properties, Purpose, Timestamp, Workspace, from_micros, micros, new_id,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use uuid::Uuid;
+
+use crate::peers::{Echo, Taken};
+
+pub const START: &str = "2026-03-02T09:00:00Z";
+pub const HOUR: i64 = 3_600_000_000;
+pub const DAY: i64 = 24 * HOUR;
+
+pub struct World {
+    pub client: CampaignServiceClient<Transport>,
+    pub host: Host,
+    pub taken: Taken,
+    feed: Feed,
+    store: Store,
+    _folder: tempfile::TempDir,
+    stop: CancellationToken,
+    process: JoinSet<anyhow::Result<()>>,
+}
+
+/// A world on each database there is.
+pub async fn worlds() -> Vec<World> {
+    let mut worlds = vec![world(None).await];
+    if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
+        worlds.push(world(url.into_string().ok()).await);
+    }
+    worlds
+}
+
+async fn world(postgres: Option<String>) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let database = match postgres {
+        None => DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() },
+        Some(url) => {
+            let schema_prefix = format!("t{}_", Uuid::now_v7().simple());
+            DatabaseConfig { url, schema_prefix, ..Default::default() }
+        }
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let clock = ClockConfig { simulated_from: Some(START.parse().unwrap()) };
+    let config = Config { listen: any, http_listen: any, clock, ..Config::default() };
+    let names = ["ingestion", "scoring", "segmentation", "campaign", "notification", "loyalty"];
+    let host = Host::new(&config, &names).unwrap();
+    let store = Store::open(&database, "ingestion", &FEED_MIGRATIONS).await.unwrap();
+    let (clock, bell) = (host.clock.clone(), host.bell.clone());
+    let feed = Feed::open("ingestion", FeedKind::Source, store.clone(), clock, bell).await.unwrap();
+    let taken = Taken::default();
+    let campaign = perennial_campaign::Config { database: database.clone(), ..Default::default() };
+    let services = vec![
+        Service::new("ingestion").feed(feed.clone()).grpc(Profiles(taken.clone())),
+        echo(&host, &database, "scoring", &["ingestion"]).await,
+        echo(&host, &database, "segmentation", &["ingestion", "scoring"]).await,
+        perennial_campaign::service(campaign, &host).await.unwrap(),
+        Service::new("notification").grpc(Notification(taken.clone())),
+        Service::new("loyalty").grpc(Loyalty(taken.clone())),
+    ];
+    let process = Process::bind(&config, host.clone(), services).await.unwrap();
+    let stop = CancellationToken::new();
+    let client = CampaignServiceClient::new(host.mesh.transport("perennial.campaign.v1.CampaignService"));
+    let mut running = JoinSet::new();
+    running.spawn(process.serve(stop.clone()));
+    World { client, host, taken, feed, store, _folder: folder, stop, process: running }
+}
+
+async fn echo(host: &Host, database: &DatabaseConfig, name: &'static str, sources: &[&str]) -> Service {
+    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..]].concat();
+    let store = Store::open(database, name, &migrations).await.unwrap();
+    let (clock, bell) = (host.clock.clone(), host.bell.clone());
+    let feed = Feed::open(name, FeedKind::Derived, store.clone(), clock.clone(), bell.clone()).await.unwrap();
+    let sources = sources.iter().map(|it| host.mesh.source(it)).collect();
+    let parts =
+        ReaderParts { fold: Echo(name), feed: feed.clone(), store, sources, facts: None, clock, bell };
+    Service::new(name).feed(feed).reader(Reader::new(parts))
+}
+
+impl World {
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        self.process.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.host.clock.now()
+    }
+
+    /// Until every background loop is idle.
+    pub async fn settle(&self) {
+        for _ in 0..30_000 {
+            let before = self.host.bell.activity();
+            if self.host.bell.is_quiet() {
+                tokio::task::yield_now().await;
+                if self.host.bell.is_quiet() && self.host.bell.activity() == before {
+                    return;
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        panic!("{:?} never rests", self.host.bell.busy());
+    }
+
+    /// Lets time pass, stopping at every instant at which something is due.
+    pub async fn advance(&self, by: i64) {
+        self.settle().await;
+        let until = from_micros(micros(self.now()) + by);
+        loop {
+            let next = self.host.bell.next_due().filter(|it| *it < until).unwrap_or(until).max(self.now());
+            self.host.clock.simulation().unwrap().advance(next);
+            self.host.bell.clock_moved();
+            self.settle().await;
+            if self.now() >= until {
+                return;
+            }
+        }
+    }
+
+    /// Puts a campaign live.
+    pub async fn live(&mut self, definition: &str) {
+        let name = definition.lines().find_map(|it| it.strip_prefix("name: ")).unwrap();
+        let campaign = wire::Campaign {
+            name: format!("workspaces/main/campaigns/{name}"),
+            definition: definition.to_owned(),
+            state: wire::campaign::State::Live.into(),
+            ..Default::default()
+        };
+        let request = wire::UpdateCampaignRequest {
+            campaign: Some(campaign),
+            allow_missing: true,
+            validate_only: false,
+        };
+        self.client.update_campaign(request).await.unwrap();
+    }
+
+    pub async fn explain(&mut self, profile: ProfileId, campaign: &str) -> Vec<wire::Decision> {
+        let request = wire::ExplainDecisionRequest {
+            profile: format!("workspaces/main/profiles/{profile}"),
+            campaign: campaign.to_owned(),
+            page_size: 0,
+        };
+        self.client.explain_decision(request).await.unwrap().into_inner().entries
+    }
+
+    pub async fn report(&mut self, campaign: &str) -> wire::CampaignReport {
+        let name = format!("workspaces/main/campaigns/{campaign}");
+        self.client.get_campaign_report(wire::GetCampaignReportRequest { name }).await.unwrap().into_inner()
+    }
+
+    /// Templates of the messages that notification took, in order.
+    pub fn templates(&self) -> Vec<String> {
+        self.taken.look().messages.iter().map(|it| it.template.clone()).collect()
+    }
+
+    pub async fn append(&self, records: Vec<NewRecord>) {
+        for record in records {
+            let tx = self.store.write().await.unwrap();
+            let appended = self.feed.append(&tx, vec![record]).await.unwrap();
+            Store::commit(tx).await.unwrap();
+            self.feed.announce(appended);
+        }
+        self.settle().await;
+    }
+
+    /// A new profile in Madrid with an e-mail address; `key` decides on holdouts.
+    pub async fn profile(&self, key: &str) -> ProfileId {
+        let profile = ProfileId::new(self.now());
+        let told = ProfileUpdated {
+            draw_key: key.to_owned(),
+            time_zone: "Europe/Madrid".to_owned(),
+            reachable: vec!["email".to_owned()],
+            identified: true,
+            ..Default::default()
+        };
+        self.append(vec![record(profile, "profile", &told)]).await;
+        profile
+    }
+
+    pub async fn told(&self, profile: ProfileId, name: &str, kind: FactKind) {
+        self.told_with(profile, name, kind, Properties::new()).await;
+    }
+
+    pub async fn told_with(&self, profile: ProfileId, name: &str, kind: FactKind, properties: Properties) {
+        let now = self.now();
+        let fact = Fact { id: new_id(now), name: name.to_owned(), at: now, properties, kind };
+        self.append(vec![record(profile, facts::KIND, &facts::encode(&fact))]).await;
+    }
+
+    pub async fn consents(&self, profile: ProfileId) {
+        let change = ConsentChange {
+            channel: Channel::Email,
+            purpose: Purpose::Marketing,
+            granted: true,
+            source: "identify".to_owned(),
+        };
+        self.told(profile, "Identify", FactKind::Consent(change)).await;
+    }
+
+    pub async fn orders(&self, profile: ProfileId, id: &str, revenue: i64) {
+        let order = OrderPlaced {
+            order_id: id.to_owned(),
+            currency: Currency::EUR,
+            revenue,
+            discount: 0,
+            profit: revenue / 2,
+            cost_known_per_mille: 1_000,
+            coupon: None,
+            lines: vec![],
+        };
+        self.told(profile, "Order Completed", FactKind::Order(OrderChange::Placed(order))).await;
+    }
+
+    pub async fn cart(&self, profile: ProfileId, id: &str, lines: &[(&str, i64)]) {
+        let lines = lines
+            .iter()
+            .map(|(name, price)| CartLine {
+                product_id: (*name).to_owned(),
+                name: Some((*name).to_owned()),
+                quantity: 1,
+                price: *price,
+            })
+            .collect();
+        self.told(profile, "Product Added", FactKind::CartChanged { cart_id: id.to_owned(), lines }).await;
+    }
+
+    pub async fn scored(&self, profile: ProfileId, overdue: i64, profit_90d: i64) {
+        let score = ScoreUpdated {
+            model: "bg-nbd@1".to_owned(),
+            p_alive: 0.6,
+            expected_profit_90d_minor: profit_90d,
+            clv_12m_minor: profit_90d * 3,
+            overdue_micros: overdue,
+            ..Default::default()
+        };
+        self.append(vec![record(profile, "echo_score", &score)]).await;
+    }
+
+    pub async fn staged(&self, profile: ProfileId, from: &str, to: &str) {
+        let stage =
+            StageChanged { from: from.to_owned(), to: to.to_owned(), since_micros: micros(self.now()) };
+        self.append(vec![record(profile, "echo_stage", &stage)]).await;
+    }
+
+    pub async fn merge(&self, from: ProfileId, into: ProfileId) {
+        let merge = Merge { id: MergeId(new_id(self.now())), from, into };
+        let half = |profile, kind| NewRecord {
+            workspace: Workspace::parse("main").unwrap(),
+            profile,
+            kind,
+            historical: false,
+            correction: false,
+            payload: merge.encode(),
+        };
+        self.append(vec![half(from, Merge::AWAY), half(into, Merge::INTO)]).await;
+    }
+}
+
+fn record(profile: ProfileId, kind: &'static str, payload: &impl prost::Message) -> NewRecord {
+    NewRecord {
+        workspace: Workspace::parse("main").unwrap(),
+        profile,
+        kind,
+        historical: false,
+        correction: false,
+        payload: payload.encode_to_vec().into(),
+    }
+}
+
+/// A key that the holdout of this campaign takes, or leaves alone.
+pub fn key(campaign: &str, share: f64, held_out: bool) -> String {
+    let drawn =
+        |it: &String| (perennial_types::hash_draw(&format!("{campaign}:holdout"), it) < share) == held_out;
+    (0..).map(|it| format!("key-{it}")).find(drawn).unwrap()
+}
+
+/// A peer that answers the one method campaign calls.
+macro_rules! peer {
+    ($name:ident, $service:literal, $method:literal, |$taken:ident, $request:ident: $type:ty| $answer:expr) => {
+        #[derive(Clone)]
+        pub struct $name(pub Taken);
+
+        impl tonic::server::NamedService for $name {
+            const NAME: &'static str = $service;
+        }
+
+        impl tower::Service<http::Request<Body>> for $name {
+            type Response = http::Response<Body>;
+            type Error = Infallible;
+            type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+                let $taken = self.0.clone();
+                Box::pin(async move {
+                    assert_eq!(request.uri().path(), concat!("/", $service, "/", $method));
+                    let answer = tower::service_fn(move |$request: tonic::Request<$type>| {
+                        let answer = $answer;
+                        async move { answer.map(tonic::Response::new) }
+                    });
+                    let mut grpc = tonic::server::Grpc::new(tonic_prost::ProstCodec::default());
+                    Ok(grpc.unary(answer, request).await)
+                })
+            }
+        }
+    };
+}
+
+peer!(
+    Notification,
+    "perennial.notification.v1.NotificationService",
+    "SendMessages",
+    |taken, request: perennial_api::notification::v1::SendMessagesRequest| {
+        taken.send(request.into_inner()).ok_or_else(|| tonic::Status::unavailable("not now"))
+    }
+);
+peer!(
+    Loyalty,
+    "perennial.loyalty.v1.LoyaltyService",
+    "IssueCoupons",
+    |taken, request: perennial_api::loyalty::v1::IssueCouponsRequest| Ok::<_, tonic::Status>(
+        taken.issue(request.into_inner())
+    )
+);
+peer!(
+    Profiles,
+    "perennial.profile.v1.ProfileService",
+    "ReadFacts",
+    |taken, request: perennial_api::profile::v1::ReadFactsRequest| {
+        drop((request, &taken));
+        Ok::<_, tonic::Status>(perennial_api::profile::v1::ReadFactsResponse::default())
+    }
+);
