@@ -104,16 +104,6 @@ impl Graph {
             && all.iter().all(|one| all.iter().filter(|it| it.kind == one.kind).count() <= limit(one.kind))
     }
 
-    /// Whether two profiles may become one.
-    pub fn may_merge(&self, one: ProfileId, other: ProfileId) -> bool {
-        let identifiers: Vec<Identifier> = [one, other]
-            .iter()
-            .filter_map(|id| self.nodes.get(id))
-            .flat_map(|it| it.identifiers.iter().cloned())
-            .collect();
-        one == other || self.fits(&identifiers)
-    }
-
     /// Gives a profile identifiers nobody has yet; says which were new.
     pub fn attach(&mut self, id: ProfileId, identifiers: &[Identifier]) -> Vec<Identifier> {
         let Some(node) = self.nodes.get_mut(&id) else { return Vec::new() };
@@ -219,10 +209,9 @@ mod tests {
         };
         let id = ProfileId::new(perennial_types::from_micros(1));
         graph.insert(id, many);
-        let visitor = see(&mut graph, 2, &[device("x")]);
+        see(&mut graph, 2, &[device("x")]);
         let found = graph.find(&[user("a"), device("x")]);
         assert_eq!((found.profiles, found.dropped), (vec![id], vec![device("x")]));
-        assert!(!graph.may_merge(visitor, id));
     }
 
     /// Which identifiers are together, whatever the profiles are called.

@@ -26,17 +26,6 @@ pub struct Settings {
 pub type Rates = BTreeMap<Currency, BTreeMap<Date, f64>>;
 
 impl Settings {
-    /// Settings of a workspace that decided nothing yet.
-    pub fn of(workspace: Workspace) -> Self {
-        Self {
-            workspace,
-            currency: Currency::EUR,
-            default_margin_per_mille: 400,
-            time_zone: "UTC".to_owned(),
-            rates: Rates::new(),
-        }
-    }
-
     /// The rate from `currency` to the reporting one at `at`: that of the latest date not after it.
     ///
     /// # Errors
@@ -117,7 +106,7 @@ mod tests {
 
     #[test]
     fn amounts_convert_at_the_rate_of_their_day() {
-        let mut settings = Settings::of(Workspace::parse("main").unwrap());
+        let mut settings = crate::domain::tests::settings();
         let usd = Currency::parse("USD").unwrap();
         let rates =
             [("2026-01-01", 0.9), ("2026-02-01", 0.8)].map(|(day, rate)| (day.parse().unwrap(), rate));

@@ -1,7 +1,9 @@
 //! Whole events through the domain: from JSON to facts.
 
 use jiff::Timestamp;
-use perennial_types::{Channel, Fact, FactKind, IdentifierKind, OrderChange, OrderPlaced, Scalar, Workspace};
+use perennial_types::{
+    Channel, Currency, Fact, FactKind, IdentifierKind, OrderChange, OrderPlaced, Scalar, Workspace,
+};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -11,12 +13,19 @@ use super::intake::{BodyFault, Envelope, Limits};
 use super::normalise::{Arrival, normalise};
 use super::person::Person;
 use super::problem::Problem;
-use super::settings::Settings;
+use super::settings::{Rates, Settings};
 
 const RECEIVED: &str = "2026-03-01T12:00:00Z";
 
-fn settings() -> Settings {
-    Settings::of(Workspace::parse("main").unwrap())
+/// Settings of a workspace that decided nothing.
+pub fn settings() -> Settings {
+    Settings {
+        workspace: Workspace::parse("main").unwrap(),
+        currency: Currency::EUR,
+        default_margin_per_mille: 400,
+        time_zone: "UTC".to_owned(),
+        rates: Rates::new(),
+    }
 }
 
 fn arrival() -> Arrival {

@@ -1,0 +1,47 @@
+//! What nobody asks for: the weekly swap of the hashes, and forgetting rejected events after 30 days.
+
+use jiff::SignedDuration;
+use perennial_feed::Bell;
+use perennial_store::Store;
+use perennial_types::{Clock, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Result;
+use crate::store::{rejected, seen};
+
+/// At least this often it is looked after.
+const ROUND: SignedDuration = SignedDuration::from_hours(24);
+/// After a failure, this much later.
+const AGAIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Keeps house until told to stop.
+pub async fn run(store: &Store, bell: &Bell, clock: &Clock, stop: &CancellationToken) {
+    let listener = bell.listener("ingestion housekeeping", []);
+    while !stop.is_cancelled() {
+        let now = clock.now();
+        let next = match round(store, now).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(error = %perennial_rpc::Chain(&error), "housekeeping is put off");
+                now.checked_add(AGAIN).unwrap_or(now)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = listener.idle(Some(next)) => {}
+        }
+    }
+}
+
+/// One round; says when the next is due.
+async fn round(store: &Store, now: Timestamp) -> Result<Timestamp> {
+    let tx = store.write().await?;
+    seen::swap(&tx, now).await?;
+    if let Ok(until) = now.checked_sub(rejected::KEPT) {
+        rejected::forget(&tx, until).await?;
+    }
+    Store::commit(tx).await?;
+    let tomorrow = now.checked_add(ROUND).unwrap_or(Timestamp::MAX);
+    let swap = seen::next_swap(store.read()).await?.unwrap_or(tomorrow);
+    Ok(swap.min(tomorrow).max(now.checked_add(AGAIN).unwrap_or(now)))
+}

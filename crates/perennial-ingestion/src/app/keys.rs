@@ -1,0 +1,139 @@
+//! Write keys: made, listed, ended, and recognised.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::SignedDuration;
+use perennial_store::Store;
+use perennial_types::{Workspace, new_id};
+use rand::TryRngCore;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+use super::App;
+use crate::error::{Error, Result};
+use crate::store::keys::{self, WriteKey};
+
+/// How long a key that was good is taken for good without asking again; a key revoked by another process lives on for
+/// as long.
+const FRESH: Duration = Duration::from_secs(5);
+/// The last use is noted to within this.
+const NOTED: SignedDuration = SignedDuration::from_mins(10);
+/// Most keys kept in memory.
+const MOST: usize = 10_000;
+
+/// Keys that were good a moment ago, by their hash.
+#[derive(Default)]
+pub struct Ring(Mutex<HashMap<[u8; 32], (Workspace, Instant)>>);
+
+/// A new key, with the key itself.
+pub struct Minted {
+    /// What is kept of it.
+    pub kept: WriteKey,
+    /// The key: shown once.
+    pub key: String,
+}
+
+impl App {
+    /// Makes a write key of 256 random bits.
+    ///
+    /// # Errors
+    /// If the database refuses, or the system gives no random numbers.
+    pub async fn create_key(&self, workspace: &Workspace, display_name: &str) -> Result<Minted> {
+        if display_name.chars().count() > 200 {
+            return Err(Error::field("display_name", "has more than 200 characters: shorten it"));
+        }
+        let mut secret = [0; 32];
+        rand::rngs::OsRng.try_fill_bytes(&mut secret).map_err(|_| Error::Random)?;
+        let key = format!("wk_{}", URL_SAFE_NO_PAD.encode(secret));
+        let now = self.clock.now();
+        let kept = WriteKey {
+            id: new_id(now),
+            prefix: key.chars().take(8).collect(),
+            display_name: display_name.to_owned(),
+            created: now,
+            last_used: None,
+            revoked: None,
+        };
+        let tx = self.store.write().await?;
+        keys::insert(&tx, workspace, &kept, hash(&key)).await?;
+        Store::commit(tx).await?;
+        Ok(Minted { kept, key })
+    }
+
+    /// A page of keys, oldest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn keys(
+        &self,
+        workspace: &Workspace,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<WriteKey>> {
+        Ok(keys::list(self.store.read(), workspace, after, limit).await?)
+    }
+
+    /// Ends a key; ending it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`] if there is none of this name; if the database refuses.
+    pub async fn revoke_key(&self, workspace: &Workspace, id: &str) -> Result<WriteKey> {
+        let unknown = || Error::NoKey(id.chars().take(80).collect());
+        let uuid = Uuid::parse_str(id).map_err(|_| unknown())?;
+        let tx = self.store.write().await?;
+        keys::revoke(&tx, workspace, uuid, self.clock.now()).await?;
+        let key = keys::find(&tx, workspace, uuid).await?.ok_or_else(unknown)?;
+        Store::commit(tx).await?;
+        self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(key)
+    }
+
+    /// The workspace of the first of `candidates` that is a good key; none if none is.
+    ///
+    /// # Errors
+    /// If the database refuses: that is no judgement on the key.
+    pub async fn workspace_of_key(&self, candidates: &[&str]) -> Result<Option<Workspace>> {
+        for key in candidates {
+            if let Some(workspace) = self.good(key).await? {
+                return Ok(Some(workspace));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn good(&self, key: &str) -> Result<Option<Workspace>> {
+        if key.is_empty() || key.len() > 200 {
+            return Ok(None);
+        }
+        let hash = hash(key);
+        let fresh = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
+        if let Some((workspace, read)) = fresh
+            && read.elapsed() < FRESH
+        {
+            return Ok(Some(workspace));
+        }
+        let Some((workspace, id, last_used)) = keys::good(self.store.read(), hash).await? else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        if last_used.is_none_or(|it| now.duration_since(it) > NOTED) {
+            let tx = self.store.write().await?;
+            keys::used(&tx, &workspace, id, now).await?;
+            Store::commit(tx).await?;
+        }
+        let mut ring = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring.len() >= MOST {
+            ring.clear();
+        }
+        ring.insert(hash, (workspace.clone(), Instant::now()));
+        Ok(Some(workspace))
+    }
+}
+
+/// A key has 256 random bits, so a plain hash of it tells nothing.
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}

@@ -1,0 +1,400 @@
+//! One committer a lane: it drains its queue, and commits what it finds in one transaction. Senders are answered when
+//! all of theirs is committed.
+
+use perennial_feed::{Bell, Feed, Merge, Topic};
+use perennial_store::{DatabaseTransaction, Store};
+use perennial_types::{ProfileId, Workspace};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::book::Book;
+use super::pass::{Effects, Pass, Taken, merge_record, profile_record};
+use crate::domain::event::Event;
+use crate::domain::normalise::former;
+use crate::domain::settings::Settings;
+use crate::error::{Error, Result};
+use crate::store::{counters, events, merges, profiles, seen};
+
+/// Most events of one transaction.
+const BATCH: usize = 4_000;
+/// How often a batch is tried before its senders are told to send again.
+const TRIES: usize = 4;
+/// How often a job may be handed from lane to lane.
+const HOPS: usize = 32;
+
+/// Events of one request that concern the same people, in order: they are taken in one after the other.
+pub struct Job {
+    /// The workspace's settings.
+    pub settings: Arc<Settings>,
+    /// The events, with their places in the request.
+    pub events: Arc<Vec<(usize, Event)>>,
+    /// How many are done.
+    pub done: usize,
+    /// What became of those.
+    pub outcomes: Vec<(usize, Taken)>,
+    /// How often it was handed on.
+    pub hops: usize,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Vec<(usize, Taken)>>,
+}
+
+/// How far an attempt came with a job.
+struct Reached {
+    outcomes: Vec<(usize, Taken)>,
+    elsewhere: Option<u16>,
+}
+
+/// The queues of all lanes. Cheap to clone.
+#[derive(Clone)]
+pub struct Queues(Arc<Inner>);
+
+struct Inner {
+    lanes: Vec<Queue>,
+    bell: Bell,
+    waiting: AtomicUsize,
+    most: usize,
+}
+
+struct Queue {
+    partitions: Vec<u16>,
+    topic: Topic,
+    jobs: Mutex<VecDeque<Job>>,
+}
+
+impl Queues {
+    /// Empty queues, one for each lane of `store`, of at most `most` events together.
+    pub fn new(store: &Store, bell: Bell, most: usize) -> Self {
+        let lanes = store.lanes(perennial_feed::PARTITIONS).into_iter().enumerate().map(|(n, partitions)| {
+            Queue { partitions, topic: Topic::other(&format!("ingestion lane {n}")), jobs: Mutex::default() }
+        });
+        Self(Arc::new(Inner { lanes: lanes.collect(), bell, waiting: AtomicUsize::new(0), most }))
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.0.lanes.len()
+    }
+
+    /// Takes room for `events` more.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if there is none.
+    pub fn reserve(&self, events: usize) -> Result<()> {
+        let grow = |waiting: usize| {
+            // A request larger than all the room may still come in alone.
+            (waiting == 0 || waiting + events <= self.0.most).then_some(waiting + events)
+        };
+        let grown = self.0.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grow);
+        grown.map(|_| ()).map_err(|_| Error::Busy)
+    }
+
+    /// Gives the room of `events` back.
+    pub fn release(&self, events: usize) {
+        self.0.waiting.fetch_sub(events, Ordering::SeqCst);
+    }
+
+    /// Puts a job into the queue of the lane that has `partition`.
+    pub fn push(&self, partition: u16, job: Job) {
+        let Some(lane) = self.0.lanes.iter().find(|it| it.partitions.contains(&partition)) else { return };
+        lane.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+        self.0.bell.ring(&lane.topic);
+    }
+}
+
+/// A lane's committer.
+pub struct Lane {
+    queues: Queues,
+    number: usize,
+    store: Store,
+    feed: Feed,
+    book: Book,
+}
+
+/// Why an attempt did not commit.
+enum Failed {
+    /// Another writer was quicker: read again and repeat.
+    Overtaken,
+    /// The database or the feed refused.
+    Refused(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Lane {
+    /// The committer of lane `number`.
+    pub fn new(queues: Queues, number: usize, store: Store, feed: Feed, book: Book) -> Self {
+        Self { queues, number, store, feed, book }
+    }
+
+    /// Commits what comes until told to stop.
+    ///
+    /// # Errors
+    /// Never; what fails is told to the senders.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let inner = self.queues.0.clone();
+        let Some(queue) = inner.lanes.get(self.number) else { return Ok(()) };
+        let listener = inner.bell.listener(format!("ingestion lane {}", self.number), [queue.topic.clone()]);
+        // A merge that a crash left half told is told before anything else.
+        if let Err(Failed::Refused(error)) = self.attempt(queue, &[]).await {
+            tracing::warn!(error = %perennial_rpc::Chain(&error), "pending merges were not told at the start");
+        }
+        while !stop.is_cancelled() {
+            let jobs = take(queue);
+            if jobs.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = listener.idle(None) => {}
+                }
+                continue;
+            }
+            self.settle(queue, jobs).await;
+        }
+        // Whoever still waits hears that nothing is certain, and sends again.
+        queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    /// Commits jobs together, or if that fails for a reason that will not pass, each alone, so that no job suffers from
+    /// another.
+    async fn settle(&self, queue: &Queue, jobs: Vec<Job>) {
+        match self.persist(queue, &jobs).await {
+            Ok(reached) => self.hand_on(jobs, reached),
+            Err(error) if jobs.len() > 1 && !is_transient(&error) => {
+                for job in jobs {
+                    match self.persist(queue, std::slice::from_ref(&job)).await {
+                        Ok(reached) => self.hand_on(vec![job], reached),
+                        Err(error) => report(&error),
+                    }
+                }
+            }
+            Err(error) => report(&error),
+        }
+    }
+
+    async fn persist(&self, queue: &Queue, jobs: &[Job]) -> Result<Vec<Reached>> {
+        let mut last = Error::NotCommitted;
+        for _ in 0..TRIES {
+            match self.attempt(queue, jobs).await {
+                Ok(reached) => return Ok(reached),
+                Err(Failed::Overtaken) => {}
+                Err(Failed::Refused(error)) if is_transient(&error) => last = error,
+                Err(Failed::Refused(error)) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn hand_on(&self, jobs: Vec<Job>, reached: Vec<Reached>) {
+        for (mut job, reached) in jobs.into_iter().zip(reached) {
+            job.done += reached.outcomes.len();
+            job.outcomes.extend(reached.outcomes);
+            match reached.elsewhere {
+                None => drop(job.reply.send(job.outcomes)),
+                // Dropping it tells its sender to send again.
+                Some(_) if job.hops >= HOPS => tracing::warn!("a job was handed on too often"),
+                Some(partition) => {
+                    job.hops += 1;
+                    self.queues.push(partition, job);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, queue: &Queue, jobs: &[Job]) -> std::result::Result<Vec<Reached>, Failed> {
+        let tx = self.store.write().await?;
+        let mut records = Vec::new();
+        let mut written = Vec::new();
+        let turn = seen::turn(&tx).await?;
+        let pending = merges::take_pending(&tx, &queue.partitions).await?;
+        let mut reached: Vec<Reached> =
+            jobs.iter().map(|_| Reached { outcomes: Vec::new(), elsewhere: None }).collect();
+        for merged in &pending {
+            let merge = Merge { id: merged.id, from: merged.from, into: merged.into };
+            records.push(merge_record(&merged.workspace, Merge::INTO, merge, merged.historical));
+        }
+        let mut workspaces: BTreeMap<&Workspace, Vec<usize>> = BTreeMap::new();
+        for (n, job) in jobs.iter().enumerate() {
+            workspaces.entry(&job.settings.workspace).or_default().push(n);
+        }
+        let mut counts = BTreeMap::new();
+        for (workspace, members) in workspaces {
+            let settings = jobs[members[0]].settings.clone();
+            let todo: Vec<&Event> = members
+                .iter()
+                .flat_map(|n| jobs[*n].events[jobs[*n].done..].iter().map(|(_, event)| event))
+                .collect();
+            let loaded = load(&tx, workspace, &todo).await?;
+            let hashes = todo.iter().map(|it| Uuid::from_bytes(it.key)).collect::<BTreeSet<_>>();
+            let known = seen::known(&tx, workspace, hashes.into_iter().collect()).await?;
+            let mut pass = Pass::new(&queue.partitions, settings, loaded, known);
+            let mut place = 0;
+            for n in members {
+                for (at, event) in &jobs[n].events[jobs[n].done..] {
+                    if reached[n].elsewhere.is_none() {
+                        match pass.take(place, event) {
+                            Taken::Elsewhere(partition) => reached[n].elsewhere = Some(partition),
+                            taken => reached[n].outcomes.push((*at, taken)),
+                        }
+                    }
+                    place += 1;
+                }
+            }
+            let (mut effects, changed) = pass.finish();
+            let new = u64::try_from(effects.hashes.len()).unwrap_or(u64::MAX);
+            if seen::remember(&tx, turn, workspace, std::mem::take(&mut effects.hashes)).await? != new {
+                return Err(Failed::Overtaken);
+            }
+            self.write(&tx, workspace, &mut effects, &changed).await?;
+            for (count, by) in &effects.counts {
+                *counts.entry((workspace.clone(), *count)).or_default() += by;
+            }
+            let offset = records.len();
+            records.append(&mut effects.records);
+            for (place, profile, first, many) in effects.logged {
+                written.push((workspace, todo[place], profile, offset + first, many));
+            }
+        }
+        self.tell_survivors(&tx, &pending, &mut records).await?;
+        counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
+        let places = Places::of(&records);
+        let appended = if records.is_empty() { None } else { Some(self.feed.append(&tx, records).await?) };
+        let seqs = appended.as_ref().map(|it| places.seqs(it.records())).unwrap_or_default();
+        let rows = written.into_iter().map(|(workspace, event, profile, first, many)| {
+            events::row(workspace, event, profile, seqs.get(first).copied().unwrap_or_default(), many)
+        });
+        events::insert(&tx, rows.collect()).await?;
+        Store::commit(tx).await?;
+        if let Some(appended) = appended {
+            self.feed.announce(appended);
+        }
+        Ok(reached)
+    }
+
+    async fn write(
+        &self,
+        tx: &DatabaseTransaction,
+        workspace: &Workspace,
+        effects: &mut Effects,
+        changed: &[profiles::Profile],
+    ) -> std::result::Result<(), Failed> {
+        let added = std::mem::take(&mut effects.added);
+        let new = u64::try_from(added.len()).unwrap_or(u64::MAX);
+        if profiles::add_identifiers(tx, workspace, added).await? != new {
+            return Err(Failed::Overtaken);
+        }
+        let moved = std::mem::take(&mut effects.moved).into_iter().collect();
+        profiles::move_identifiers(tx, workspace, moved).await?;
+        profiles::save(tx, workspace, changed).await?;
+        merges::insert(tx, &effects.merges).await?;
+        Ok(())
+    }
+
+    /// After a merge from another partition, others hear what is now known of the survivor.
+    async fn tell_survivors(
+        &self,
+        tx: &DatabaseTransaction,
+        pending: &[merges::Merged],
+        records: &mut Vec<perennial_feed::NewRecord>,
+    ) -> std::result::Result<(), Failed> {
+        let mut survivors: BTreeMap<&Workspace, BTreeSet<ProfileId>> = BTreeMap::new();
+        for merged in pending {
+            survivors.entry(&merged.workspace).or_default().insert(merged.into);
+        }
+        for (workspace, ids) in survivors {
+            let settings = self.book.settings(workspace).await?;
+            for profile in profiles::load(tx, workspace, ids.into_iter().collect(), false).await? {
+                let reach = profile.person.reach(&profile.identifiers, &settings.time_zone);
+                let historical = pending.iter().filter(|it| it.into == profile.id).all(|it| it.historical);
+                records.push(profile_record(workspace, profile.id, &profile.draw_key, &reach, historical));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that the identifiers of events lead to, locked.
+async fn load(
+    tx: &DatabaseTransaction,
+    workspace: &Workspace,
+    todo: &[&Event],
+) -> std::result::Result<Vec<profiles::Profile>, Failed> {
+    let former: Vec<_> =
+        todo.iter().filter_map(|it| it.previous.as_deref()).flat_map(former).flatten().collect();
+    let identifiers = todo.iter().flat_map(|it| &it.identifiers).chain(&former);
+    let owners = profiles::owners(tx, workspace, identifiers).await?;
+    let mut wanted: BTreeSet<ProfileId> = owners.values().copied().collect();
+    wanted.extend(todo.iter().filter_map(|it| it.profile));
+    let mut loaded = profiles::load(tx, workspace, wanted.iter().copied().collect(), true).await?;
+    // A profile may have been merged away between the two queries, or be named by an id of before its merge.
+    loop {
+        let found: HashSet<ProfileId> = loaded.iter().map(|it| it.id).collect();
+        let missing: BTreeSet<ProfileId> =
+            loaded.iter().filter_map(|it| it.merged_into).filter(|it| !found.contains(it)).collect();
+        if missing.is_empty() {
+            return Ok(loaded);
+        }
+        loaded.extend(profiles::load(tx, workspace, missing.into_iter().collect(), true).await?);
+    }
+}
+
+fn take(queue: &Queue) -> Vec<Job> {
+    let mut waiting = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = Vec::new();
+    let mut events = 0;
+    while let Some(job) = waiting.pop_front() {
+        events += job.events.len() - job.done;
+        taken.push(job);
+        if events >= BATCH {
+            break;
+        }
+    }
+    taken
+}
+
+fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::Store(error) => error.is_transient(),
+        Error::Feed(error) => error.is_transient(),
+        Error::NotCommitted => true,
+        _ => false,
+    }
+}
+
+fn report(error: &Error) {
+    tracing::warn!(error = %perennial_rpc::Chain(error), "events were not committed; their senders are told to repeat");
+}
+
+/// Where records will stand, before they are numbered: the rank of each within its partition.
+struct Places(Vec<(u16, usize)>);
+
+impl Places {
+    fn of(records: &[perennial_feed::NewRecord]) -> Self {
+        let mut ranks: HashMap<u16, usize> = HashMap::new();
+        let place = |it: &perennial_feed::NewRecord| {
+            let partition = super::pass::partition(it.profile);
+            let rank = ranks.entry(partition).or_default();
+            *rank += 1;
+            (partition, *rank - 1)
+        };
+        Self(records.iter().map(place).collect())
+    }
+
+    fn seqs(&self, appended: &[perennial_feed::Record]) -> Vec<u64> {
+        let mut first: HashMap<u16, u64> = HashMap::new();
+        for record in appended {
+            first.entry(super::pass::partition(record.profile)).or_insert(record.seq);
+        }
+        let seq = |(partition, rank): &(u16, usize)| {
+            first.get(partition).map_or(0, |it| it + u64::try_from(*rank).unwrap_or_default())
+        };
+        self.0.iter().map(seq).collect()
+    }
+}

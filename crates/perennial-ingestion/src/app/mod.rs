@@ -1,0 +1,138 @@
+//! What can be asked of this service: one method a use case.
+
+mod book;
+mod house;
+mod ingest;
+mod keys;
+mod lane;
+mod pass;
+mod profiles;
+
+pub use book::Change;
+pub use ingest::{Batch, Outcome, Sheet};
+
+pub use profiles::Contact;
+
+use perennial_feed::{Bell, Feed};
+use perennial_store::Store;
+use perennial_types::{Clock, Workspace};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::domain::intake::Limits;
+use crate::domain::settings::Settings;
+use crate::error::Result;
+use crate::metrics::Metrics;
+use crate::store::{counters, rejected, seen};
+use book::Book;
+use lane::{Lane, Queues};
+
+/// The service behind its edges. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    store: Store,
+    feed: Feed,
+    clock: Clock,
+    bell: Bell,
+    book: Book,
+    queues: Queues,
+    keys: Arc<keys::Ring>,
+    metrics: Metrics,
+    limits: Limits,
+    max_age: std::time::Duration,
+}
+
+impl App {
+    /// The service over an opened store and its feed.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn new(config: Config, store: Store, feed: Feed, clock: Clock, bell: Bell) -> Result<Self> {
+        let tx = store.write().await?;
+        seen::open(&tx, clock.now()).await?;
+        Store::commit(tx).await?;
+        let limits = Limits {
+            event_bytes: config.max_event_bytes,
+            body_bytes: config.max_body_bytes,
+            events: config.max_batch_events,
+        };
+        Ok(Self {
+            queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
+            max_age: std::time::Duration::from_secs(config.live_max_age_s),
+            book: Book::new(store.clone(), config),
+            keys: Arc::default(),
+            metrics: Metrics::default(),
+            store,
+            feed,
+            clock,
+            bell,
+            limits,
+        })
+    }
+
+    /// How many committers there are; each has to be run.
+    pub fn lanes(&self) -> usize {
+        self.queues.lanes()
+    }
+
+    /// Runs the committer of one lane.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run_lane(self, number: usize, stop: CancellationToken) -> anyhow::Result<()> {
+        Lane::new(self.queues, number, self.store, self.feed, self.book).run(stop).await
+    }
+
+    /// Keeps house until told to stop.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn keep_house(self, stop: CancellationToken) -> anyhow::Result<()> {
+        house::run(&self.store, &self.bell, &self.clock, &stop).await;
+        Ok(())
+    }
+
+    /// How much may come at once.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A page of rejected events, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn rejected(
+        &self,
+        workspace: &Workspace,
+        before: Option<(i64, uuid::Uuid)>,
+        limit: u64,
+    ) -> Result<Vec<rejected::Rejected>> {
+        Ok(rejected::list(self.store.read(), workspace, before, limit).await?)
+    }
+
+    /// Counts of a workspace by name.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn counts(&self, workspace: &Workspace) -> Result<BTreeMap<String, i64>> {
+        Ok(counters::read(self.store.read(), workspace).await?)
+    }
+
+    /// The settings of a workspace, and whether its currency is decided.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn workspace(&self, workspace: &Workspace) -> Result<(Arc<Settings>, bool)> {
+        self.book.with_currency(workspace).await
+    }
+
+    /// Changes the settings of a workspace.
+    ///
+    /// # Errors
+    /// What [`Book::change`] refuses.
+    pub async fn change_workspace(&self, workspace: &Workspace, change: Change) -> Result<Arc<Settings>> {
+        self.book.change(workspace, change).await
+    }
+}

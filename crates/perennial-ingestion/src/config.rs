@@ -1,0 +1,45 @@
+//! Settings of this service.
+
+use perennial_store::DatabaseConfig;
+use perennial_types::Currency;
+use serde::{Deserialize, Serialize};
+
+/// What can be set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the log, identity and profiles are kept.
+    pub database: DatabaseConfig,
+    /// Most bytes of one event.
+    pub max_event_bytes: usize,
+    /// Most bytes of one request's body, after decompression.
+    pub max_body_bytes: usize,
+    /// Most events of one batch.
+    pub max_batch_events: usize,
+    /// Most events that may wait to be written before senders are told to wait (429).
+    pub max_waiting_events: usize,
+    /// An event older than this at receipt is history: it changes state, but starts and sends nothing. Seconds.
+    pub live_max_age_s: u64,
+    /// Reporting currency of workspaces that decided nothing; empty: that of the first amount they send.
+    pub currency: Option<Currency>,
+    /// Profit per revenue where no cost is known, in per mille, of workspaces that decided nothing.
+    pub default_margin_per_mille: i64,
+    /// IANA time zone of people whose own is unknown, in workspaces that decided nothing.
+    pub time_zone: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: DatabaseConfig::default(),
+            max_event_bytes: 32 * 1024,
+            max_body_bytes: 4 * 1024 * 1024,
+            max_batch_events: 2_500,
+            max_waiting_events: 50_000,
+            live_max_age_s: 3_600,
+            currency: None,
+            default_margin_per_mille: 400,
+            time_zone: "UTC".to_owned(),
+        }
+    }
+}

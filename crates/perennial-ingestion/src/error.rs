@@ -1,0 +1,109 @@
+//! What can go wrong, in the words of this service.
+
+use perennial_feed::FeedError;
+use perennial_store::StoreError;
+use perennial_types::{Detail, Fault, InvalidName, Kind};
+use std::time::Duration;
+
+use crate::domain::intake::BodyFault;
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused.
+    #[error("the event log cannot be reached now: try again")]
+    Store(#[from] StoreError),
+    /// The feed refused.
+    #[error("the event log cannot be reached now: try again")]
+    Feed(#[from] FeedError),
+    /// The events could not be committed now.
+    #[error("the events could not be written now: send them again, none is counted twice")]
+    NotCommitted,
+    /// More waits to be written than fits.
+    #[error("more events wait than can be written: send these again in a second")]
+    Busy,
+    /// A request's body cannot be used.
+    #[error(transparent)]
+    Body(#[from] BodyFault),
+    /// Nobody is known by this name or identifier.
+    #[error("no profile {0:?} is known in this workspace: look it up by another identifier")]
+    NoProfile(String),
+    /// There is no such write key.
+    #[error("write key {0:?} does not exist: list the workspace's keys")]
+    NoKey(String),
+    /// A field of a request is wrong.
+    #[error("{field} {problem}")]
+    Field {
+        /// Its path.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A workspace's currency cannot change any more.
+    #[error(
+        "the workspace's currency is {0} and amounts were booked in it: use another workspace for another currency"
+    )]
+    CurrencyFixed(perennial_types::Currency),
+    /// A secret could not be drawn.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Error {
+    /// A field that is wrong, and what to do.
+    pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        Self::field("name", format!("is wrong: {error}"))
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Store(error) if !error.is_transient() => Kind::Internal,
+            Self::Feed(error) if !error.is_transient() => Kind::Internal,
+            Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
+            Self::Busy => Kind::Exhausted,
+            Self::Body(_) | Self::Field { .. } => Kind::Invalid,
+            Self::NoProfile(_) | Self::NoKey(_) => Kind::NotFound,
+            Self::CurrencyFixed(_) => Kind::Precondition,
+            Self::Random => Kind::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Store(_) | Self::Feed(_) => "EVENT_LOG_UNAVAILABLE",
+            Self::NotCommitted => "EVENTS_NOT_COMMITTED",
+            Self::Busy => "TOO_MANY_EVENTS_WAITING",
+            Self::Body(_) => "BODY_UNUSABLE",
+            Self::NoProfile(_) => "PROFILE_NOT_FOUND",
+            Self::NoKey(_) => "WRITE_KEY_NOT_FOUND",
+            Self::Field { .. } => "INVALID_ARGUMENT",
+            Self::CurrencyFixed(_) => "CURRENCY_FIXED",
+            Self::Random => "NO_RANDOM_NUMBERS",
+        }
+    }
+
+    fn details(&self) -> Vec<Detail> {
+        match self {
+            Self::Busy | Self::NotCommitted | Self::Store(_) | Self::Feed(_) => {
+                vec![Detail::Retry { after: Duration::from_secs(1) }]
+            }
+            Self::Field { field, problem } => {
+                vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
+            }
+            Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
+            Self::NoKey(name) => vec![Detail::Resource { kind: "WriteKey", name: name.clone() }],
+            Self::Body(_) | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
+        }
+    }
+}

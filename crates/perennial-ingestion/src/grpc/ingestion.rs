@@ -1,0 +1,260 @@
+//! Events in, what was refused, settings and write keys.
+
+use perennial_api::ingestion::v1 as wire;
+use perennial_api::ingestion::v1::ingestion_service_server::IngestionService;
+use perennial_rpc::{Invalid, Page, resource, time, workspace};
+use perennial_types::{Currency, Workspace};
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use super::Edge;
+use super::event::to_segment;
+use crate::app::{Batch, Change, Outcome, Sheet};
+use crate::domain::intake::Envelope;
+use crate::domain::settings::{Rates, Settings};
+use crate::store::keys::WriteKey;
+use crate::store::rejected::Rejected;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl IngestionService for Edge {
+    async fn ingest_events(
+        &self,
+        request: Request<wire::IngestEventsRequest>,
+    ) -> Answer<wire::IngestEventsResponse> {
+        let wire::IngestEventsRequest { parent, events, historical } = request.into_inner();
+        let workspace = workspace("parent", &parent)?;
+        let outcomes = self.take(workspace, events, historical).await?;
+        let outcomes = outcomes.into_iter().map(outcome).collect();
+        Ok(Response::new(wire::IngestEventsResponse { outcomes }))
+    }
+
+    async fn ingest_stream(
+        &self,
+        request: Request<Streaming<wire::IngestStreamRequest>>,
+    ) -> Answer<wire::IngestStreamResponse> {
+        let mut batches = request.into_inner();
+        let mut answer = wire::IngestStreamResponse::default();
+        let mut known: Option<Workspace> = None;
+        while let Some(wire::IngestStreamRequest { parent, events, historical }) = batches.message().await? {
+            let workspace = match (&known, parent.is_empty()) {
+                (Some(known), true) => known.clone(),
+                _ => workspace("parent", &parent)?,
+            };
+            known = Some(workspace.clone());
+            for outcome in self.take(workspace, events, historical).await? {
+                match outcome {
+                    Outcome::Accepted => answer.accepted_count += 1,
+                    Outcome::Duplicate => answer.duplicate_count += 1,
+                    Outcome::Rejected(_) => answer.rejected_count += 1,
+                }
+            }
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list_rejected_events(
+        &self,
+        request: Request<wire::ListRejectedEventsRequest>,
+    ) -> Answer<wire::ListRejectedEventsResponse> {
+        let message = request.into_inner();
+        let workspace = workspace("parent", &message.parent)?;
+        let query = ["ListRejectedEvents", message.parent.as_str()];
+        let page = Page::<(i64, Uuid)>::parse(message.page_size, &message.page_token, &query)?;
+        let found = self.app.rejected(&workspace, page.after, page.limit()).await?;
+        let (found, next_page_token) = page.cut(found, |it| (perennial_types::micros(it.received), it.id));
+        let rejected_events = found.into_iter().map(|it| rejected(&workspace, it)).collect();
+        Ok(Response::new(wire::ListRejectedEventsResponse { rejected_events, next_page_token }))
+    }
+
+    async fn get_ingest_stats(
+        &self,
+        request: Request<wire::GetIngestStatsRequest>,
+    ) -> Answer<wire::IngestStats> {
+        let name = request.into_inner().name;
+        let parent = name.strip_suffix("/ingestStats").ok_or_else(|| {
+            Invalid::new("name", "is wrong: use the form workspaces/{workspace}/ingestStats")
+        })?;
+        let counts = self.app.counts(&workspace("name", parent)?).await?;
+        let count = |name: &str| counts.get(name).copied().unwrap_or_default();
+        Ok(Response::new(wire::IngestStats {
+            accepted_count: count("accepted"),
+            duplicate_count: count("duplicate"),
+            rejected_count: count("rejected"),
+            profile_count: count("profiles"),
+            merge_count: count("merges"),
+            name,
+        }))
+    }
+
+    async fn get_workspace(&self, request: Request<wire::GetWorkspaceRequest>) -> Answer<wire::Workspace> {
+        let workspace = workspace("name", &request.into_inner().name)?;
+        let (settings, fixed) = self.app.workspace(&workspace).await?;
+        Ok(Response::new(shown(&settings, fixed)))
+    }
+
+    async fn update_workspace(
+        &self,
+        request: Request<wire::UpdateWorkspaceRequest>,
+    ) -> Answer<wire::Workspace> {
+        let wire::UpdateWorkspaceRequest { workspace: wanted, update_mask } = request.into_inner();
+        let wanted = wanted.ok_or_else(|| Invalid::new("workspace", "is missing: set it"))?;
+        let workspace = workspace("workspace.name", &wanted.name)?;
+        let paths = update_mask.map(|it| it.paths).unwrap_or_default();
+        let known = ["currency", "default_margin_per_mille", "time_zone", "exchange_rates"];
+        if let Some(path) = paths.iter().find(|it| !known.contains(&it.as_str())) {
+            let problem = format!("names {path:?}: use {}", known.join(", "));
+            return Err(Invalid::new("update_mask", problem).into());
+        }
+        let asked = |path: &str| paths.is_empty() || paths.iter().any(|it| it == path);
+        let change = Change {
+            currency: if asked("currency") && !wanted.currency.is_empty() {
+                Some(currency("workspace.currency", &wanted.currency)?)
+            } else {
+                None
+            },
+            default_margin_per_mille: wanted
+                .default_margin_per_mille
+                .filter(|_| asked("default_margin_per_mille"))
+                .map(i64::from),
+            time_zone: Some(wanted.time_zone).filter(|it| asked("time_zone") && !it.is_empty()),
+            rates: if asked("exchange_rates") { rates(wanted.exchange_rates)? } else { Rates::new() },
+        };
+        self.app.change_workspace(&workspace, change).await?;
+        let (settings, fixed) = self.app.workspace(&workspace).await?;
+        Ok(Response::new(shown(&settings, fixed)))
+    }
+
+    async fn create_write_key(
+        &self,
+        request: Request<wire::CreateWriteKeyRequest>,
+    ) -> Answer<wire::WriteKey> {
+        let message = request.into_inner();
+        let workspace = workspace("parent", &message.parent)?;
+        let minted = self.app.create_key(&workspace, &message.display_name).await?;
+        let mut answer = key(&workspace, minted.kept);
+        answer.key = minted.key;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_write_keys(
+        &self,
+        request: Request<wire::ListWriteKeysRequest>,
+    ) -> Answer<wire::ListWriteKeysResponse> {
+        let message = request.into_inner();
+        let workspace = workspace("parent", &message.parent)?;
+        let query = ["ListWriteKeys", message.parent.as_str()];
+        let page = Page::<Uuid>::parse(message.page_size, &message.page_token, &query)?;
+        let found = self.app.keys(&workspace, page.after, page.limit()).await?;
+        let (found, next_page_token) = page.cut(found, |it| it.id);
+        let write_keys = found.into_iter().map(|it| key(&workspace, it)).collect();
+        Ok(Response::new(wire::ListWriteKeysResponse { write_keys, next_page_token }))
+    }
+
+    async fn revoke_write_key(
+        &self,
+        request: Request<wire::RevokeWriteKeyRequest>,
+    ) -> Answer<wire::WriteKey> {
+        let message = request.into_inner();
+        let (workspace, id) = resource("name", &message.name, "writeKeys")?;
+        let revoked = self.app.revoke_key(&workspace, id).await?;
+        Ok(Response::new(key(&workspace, revoked)))
+    }
+}
+
+impl Edge {
+    async fn take(
+        &self,
+        workspace: Workspace,
+        events: Vec<wire::Event>,
+        historical: bool,
+    ) -> Result<Vec<Outcome>, Status> {
+        let most = self.app.limits().events;
+        if events.len() > most {
+            let problem = format!("holds {}: send at most {most} at once", events.len());
+            return Err(Invalid::new("events", problem).into());
+        }
+        let items: Vec<String> = events.into_iter().map(to_segment).collect();
+        let envelope = Envelope::default();
+        let sheets = items.iter().map(|json| Sheet { kind: None, json }).collect();
+        let batch = Batch { workspace, sheets, envelope: &envelope, historical, trusted: true };
+        Ok(self.app.ingest(batch).await?)
+    }
+}
+
+fn outcome(outcome: Outcome) -> wire::EventOutcome {
+    use wire::event_outcome::Result as Word;
+    let (result, reason) = match outcome {
+        Outcome::Accepted => (Word::Accepted, String::new()),
+        Outcome::Duplicate => (Word::Duplicate, String::new()),
+        Outcome::Rejected(problem) => (Word::Rejected, problem.to_string()),
+    };
+    wire::EventOutcome { result: result.into(), reason }
+}
+
+fn rejected(workspace: &Workspace, it: Rejected) -> wire::RejectedEvent {
+    wire::RejectedEvent {
+        name: format!("{}/rejectedEvents/{}", workspace.resource(), it.id),
+        receive_time: Some(time::to_wire(it.received)),
+        message_id: it.message_id,
+        event: it.name,
+        field: it.problem.field,
+        reason: it.problem.reason,
+        remedy: it.problem.remedy,
+        taken: it.taken,
+        body: it.body,
+    }
+}
+
+fn key(workspace: &Workspace, it: WriteKey) -> wire::WriteKey {
+    wire::WriteKey {
+        name: format!("{}/writeKeys/{}", workspace.resource(), it.id),
+        display_name: it.display_name,
+        key: String::new(),
+        key_prefix: it.prefix,
+        create_time: Some(time::to_wire(it.created)),
+        last_use_time: it.last_used.map(time::to_wire),
+        revoke_time: it.revoked.map(time::to_wire),
+    }
+}
+
+fn shown(settings: &Settings, fixed: bool) -> wire::Workspace {
+    let rate = |(currency, dated): (&Currency, &std::collections::BTreeMap<jiff::civil::Date, f64>)| {
+        let currency = currency.code().to_owned();
+        dated
+            .iter()
+            .map(|(date, rate)| wire::ExchangeRate {
+                currency: currency.clone(),
+                start_date: date.to_string(),
+                rate: *rate,
+            })
+            .collect::<Vec<_>>()
+    };
+    wire::Workspace {
+        name: settings.workspace.resource(),
+        currency: if fixed { settings.currency.code().to_owned() } else { String::new() },
+        default_margin_per_mille: i32::try_from(settings.default_margin_per_mille).ok(),
+        time_zone: settings.time_zone.clone(),
+        exchange_rates: settings.rates.iter().flat_map(rate).collect(),
+    }
+}
+
+fn currency(field: &str, code: &str) -> Result<Currency, Invalid> {
+    Currency::parse(code).map_err(|error| Invalid::new(field, format!("is wrong: {error}")))
+}
+
+fn rates(wire: Vec<wire::ExchangeRate>) -> Result<Rates, Invalid> {
+    let mut rates = Rates::new();
+    for (n, it) in wire.into_iter().enumerate() {
+        let field = |name: &str| format!("workspace.exchange_rates[{n}].{name}");
+        let date = it.start_date.parse().map_err(|_| {
+            Invalid::new(field("start_date"), format!("is {:?}: use a day such as 2026-01-31", it.start_date))
+        })?;
+        if !(it.rate.is_finite() && it.rate > 0.0) {
+            return Err(Invalid::new(field("rate"), format!("is {}: use a number above 0", it.rate)));
+        }
+        rates.entry(currency(&field("currency"), &it.currency)?).or_default().insert(date, it.rate);
+    }
+    Ok(rates)
+}

@@ -1,0 +1,29 @@
+//! The gRPC edge: parse, ask, answer. The only place that knows tonic and the generated code.
+
+mod event;
+mod ingestion;
+mod profile;
+
+use tonic::Status;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// Serves `perennial.ingestion.v1` and `perennial.profile.v1`.
+#[derive(Clone)]
+pub struct Edge {
+    app: App,
+}
+
+impl Edge {
+    /// The edge of `app`.
+    pub fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        perennial_rpc::status(&error)
+    }
+}

@@ -1,0 +1,154 @@
+//! Profiles: who a person is, how to reach it, what happened to it.
+
+use perennial_api::feed::v1::Record;
+use perennial_api::profile::v1 as wire;
+use perennial_api::profile::v1::profile_service_server::ProfileService;
+use perennial_rpc::{Field, Invalid, Page, resource, time, workspace};
+use perennial_types::{ProfileId, Properties, Workspace, from_micros};
+use prost::Message;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::Edge;
+use crate::domain::settings::Settings;
+use crate::store::events::Key;
+use crate::store::profiles::Profile;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Most profiles of one `BatchGetContacts`.
+const CONTACTS: usize = 1_000;
+
+#[tonic::async_trait]
+impl ProfileService for Edge {
+    async fn get_profile(&self, request: Request<wire::GetProfileRequest>) -> Answer<wire::Profile> {
+        let message = request.into_inner();
+        let (workspace, id) = named("name", &message.name)?;
+        let (profile, merged) = self.app.profile(&workspace, id).await?;
+        let settings = self.app.shown_by(&workspace).await?;
+        Ok(Response::new(shown(&settings, &profile, &merged)))
+    }
+
+    async fn lookup_profile(&self, request: Request<wire::LookupProfileRequest>) -> Answer<wire::Profile> {
+        let message = request.into_inner();
+        let workspace = workspace("parent", &message.parent)?;
+        if message.identifier.trim().is_empty() {
+            return Err(Invalid::new("identifier", "is missing: set it").into());
+        }
+        let (profile, merged) = self.app.lookup(&workspace, &message.identifier).await?;
+        let settings = self.app.shown_by(&workspace).await?;
+        Ok(Response::new(shown(&settings, &profile, &merged)))
+    }
+
+    async fn list_profiles(
+        &self,
+        request: Request<wire::ListProfilesRequest>,
+    ) -> Answer<wire::ListProfilesResponse> {
+        let message = request.into_inner();
+        let workspace = workspace("parent", &message.parent)?;
+        let query = ["ListProfiles", message.parent.as_str()];
+        let page = Page::<Uuid>::parse(message.page_size, &message.page_token, &query)?;
+        let found = self.app.profiles(&workspace, page.after, page.limit()).await?;
+        let (found, next_page_token) = page.cut(found, |it| it.0.id.0);
+        let settings = self.app.shown_by(&workspace).await?;
+        let profiles = found.iter().map(|(profile, merged)| shown(&settings, profile, merged)).collect();
+        Ok(Response::new(wire::ListProfilesResponse { profiles, next_page_token }))
+    }
+
+    async fn batch_get_contacts(
+        &self,
+        request: Request<wire::BatchGetContactsRequest>,
+    ) -> Answer<wire::BatchGetContactsResponse> {
+        let message = request.into_inner();
+        let parent = workspace("parent", &message.parent)?;
+        if message.names.len() > CONTACTS {
+            let problem = format!("holds {}: ask for at most {CONTACTS} at once", message.names.len());
+            return Err(Invalid::new("names", problem).into());
+        }
+        let mut asked = Vec::with_capacity(message.names.len());
+        for (n, name) in message.names.iter().enumerate() {
+            let field = format!("names[{n}]");
+            let (workspace, id) = named(&field, name)?;
+            if workspace != parent {
+                return Err(Invalid::new(
+                    field,
+                    format!("is not of {}: ask in its own workspace", message.parent),
+                )
+                .into());
+            }
+            asked.push(id);
+        }
+        let found = self.app.contacts(&parent, asked).await?;
+        let settings = self.app.shown_by(&parent).await?;
+        let contact = |it: &crate::app::Contact| {
+            let Profile { id, person, identifiers, .. } = &it.profile;
+            wire::Contact {
+                name: resource_name(&parent, it.asked),
+                current_name: resource_name(&parent, *id),
+                email: person.email(identifiers).unwrap_or_default(),
+                phone: person.phone(identifiers).unwrap_or_default(),
+                traits_json: json(&person.traits(true)),
+                time_zone: person.zone(&settings.time_zone).0,
+                locale: person.locale().to_owned(),
+            }
+        };
+        Ok(Response::new(wire::BatchGetContactsResponse { contacts: found.iter().map(contact).collect() }))
+    }
+
+    async fn read_facts(&self, request: Request<wire::ReadFactsRequest>) -> Answer<wire::ReadFactsResponse> {
+        let message = request.into_inner();
+        let (workspace, id) = named("name", &message.name)?;
+        let up_to = message.up_to_seq.to_string();
+        let query = ["ReadFacts", message.name.as_str(), up_to.as_str()];
+        let size = if message.page_size == 0 { 1_000 } else { message.page_size };
+        let page = Page::<Key>::parse(size, &message.page_token, &query)?;
+        let facts =
+            self.app.facts(&workspace, id, message.up_to_seq, page.after, u64::from(page.size)).await?;
+        let next_page_token = facts.next.map(|it| page.token(&it)).unwrap_or_default();
+        let records = facts.records.into_iter().map(|it| Record::from(it).encode_to_vec()).collect();
+        Ok(Response::new(wire::ReadFactsResponse { records, next_page_token }))
+    }
+}
+
+fn named(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
+    let (workspace, id) = resource(field, name, "profiles")?;
+    let id = ProfileId::parse(id).map_err(|problem| format!("is wrong: {problem}")).field(field)?;
+    Ok((workspace, id))
+}
+
+fn resource_name(workspace: &Workspace, id: ProfileId) -> String {
+    format!("{}/profiles/{id}", workspace.resource())
+}
+
+/// Traits are scalars, so JSON can always hold them.
+fn json(traits: &Properties) -> String {
+    serde_json::to_string(traits).unwrap_or_default()
+}
+
+fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::Profile {
+    let workspace = &settings.workspace;
+    let (time_zone, source) = profile.person.zone(&settings.time_zone);
+    let identifiers = profile
+        .identifiers
+        .iter()
+        .map(|it| wire::Identifier { kind: it.kind.as_str().to_owned(), value: it.value.clone() });
+    let consents = profile.person.consents().into_iter().map(|(channel, purpose, given)| wire::Consent {
+        channel: channel.as_str().to_owned(),
+        purpose: purpose.as_str().to_owned(),
+        granted: given.granted,
+        source: given.source.clone(),
+        update_time: Some(time::to_wire(from_micros(given.at))),
+    });
+    wire::Profile {
+        name: resource_name(workspace, profile.id),
+        identifiers: identifiers.collect(),
+        traits_json: json(&profile.person.traits(false)),
+        time_zone,
+        time_zone_source: source.as_str().to_owned(),
+        locale: profile.person.locale().to_owned(),
+        consents: consents.collect(),
+        create_time: Some(time::to_wire(profile.created)),
+        last_seen_time: Some(time::to_wire(profile.last_seen)),
+        merged_profiles: merged.iter().map(|it| resource_name(workspace, *it)).collect(),
+    }
+}

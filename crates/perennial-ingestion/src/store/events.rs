@@ -1,0 +1,126 @@
+//! The event log: every event as it was sent, whose it was then, and where its facts stand in the feed.
+
+use perennial_feed::PARTITIONS;
+use perennial_store::{
+    Backend, Column, ConnectionTrait, Result, Table, Value, any_of, column, insert_rows, query,
+};
+use perennial_types::{ProfileId, Workspace, micros};
+use uuid::Uuid;
+
+use crate::domain::event::Event;
+
+const EVENTS: Table = Table {
+    name: "event",
+    columns: &[
+        ("workspace", Column::Text),
+        ("id", Column::Uuid),
+        ("profile", Column::Uuid),
+        ("at", Column::BigInt),
+        ("received", Column::BigInt),
+        ("partition", Column::BigInt),
+        ("first_seq", Column::BigInt),
+        ("records", Column::BigInt),
+        ("call", Column::Text),
+        ("name", Column::Text),
+        ("message_id", Column::Text),
+        ("historical", Column::Bool),
+        ("body", Column::Text),
+    ],
+};
+
+/// One row of the log.
+pub fn row(
+    workspace: &Workspace,
+    event: &Event,
+    leaf: ProfileId,
+    first_seq: u64,
+    records: usize,
+) -> Vec<Value> {
+    vec![
+        workspace.as_str().into(),
+        event.id.into(),
+        leaf.0.into(),
+        micros(event.at).into(),
+        micros(event.received).into(),
+        i64::from(leaf.partition(PARTITIONS)).into(),
+        i64::try_from(first_seq).unwrap_or(i64::MAX).into(),
+        i64::try_from(records).unwrap_or(i64::MAX).into(),
+        event.call.into(),
+        event.name.as_str().into(),
+        event.message_id.as_str().into(),
+        event.historical.into(),
+        event.body.as_str().into(),
+    ]
+}
+
+/// Writes rows of the log.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn insert(tx: &impl ConnectionTrait, rows: Vec<Vec<Value>>) -> Result<()> {
+    insert_rows(tx, &EVENTS, rows, "").await?;
+    Ok(())
+}
+
+/// What orders events: event time, then receipt (both in microseconds), then the place in the feed, then the id.
+pub type Key = (i64, i64, i64, Uuid);
+
+/// Where the facts of one event stand in the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Event time in microseconds.
+    pub at: i64,
+    /// When it was received, in microseconds.
+    pub received: i64,
+    /// The event.
+    pub event: Uuid,
+    /// The leaf profile it was of.
+    pub profile: ProfileId,
+    /// The first of its records.
+    pub first_seq: i64,
+    /// How many there are.
+    pub records: i64,
+}
+
+impl Place {
+    /// Its key in event order.
+    pub fn key(&self) -> Key {
+        (self.at, self.received, self.first_seq, self.event)
+    }
+}
+
+/// Finds the events of profiles in event order, after a place, at most `limit`.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn places(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    profiles: &[ProfileId],
+    after: Option<Key>,
+    limit: u64,
+) -> Result<Vec<Place>> {
+    let (at, received, seq, id) = after.unwrap_or((i64::MIN, 0, 0, Uuid::nil()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut values =
+        vec![workspace.as_str().into(), at.into(), received.into(), seq.into(), id.into(), limit.into()];
+    let wanted = profiles.iter().map(|it| it.0.into()).collect();
+    let condition = any_of(Backend::of(db), "profile", Column::Uuid, wanted, &mut values);
+    let sql = format!(
+        "SELECT at, id, profile, first_seq, records, received FROM event WHERE workspace = $1 AND {condition} \
+         AND (at, received, first_seq, id) > ($2, $3, $4, $5) ORDER BY at, received, first_seq, id LIMIT $6"
+    );
+    let rows = query(db, "the event log", &sql, values).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Place {
+                at: column(row, 0)?,
+                event: column(row, 1)?,
+                profile: ProfileId(column(row, 2)?),
+                first_seq: column(row, 3)?,
+                records: column(row, 4)?,
+                received: column(row, 5)?,
+            })
+        })
+        .collect()
+}

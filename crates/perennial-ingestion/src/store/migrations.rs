@@ -1,0 +1,108 @@
+//! The schema, step by step. Only ever added to.
+
+use perennial_store::Migration;
+
+/// Ingestion's own tables; the feed's come besides.
+pub const MIGRATIONS: [Migration; 1] = [Migration {
+    name: "ingestion_0001",
+    sql: "
+CREATE TABLE identifier (
+    workspace TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    PRIMARY KEY (workspace, identifier)
+);
+CREATE TABLE profile (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    created BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    merged_into {uuid},
+    merges BIGINT NOT NULL,
+    draw_key TEXT NOT NULL,
+    identifiers TEXT NOT NULL,
+    person TEXT NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX profile_merged ON profile (workspace, merged_into) WHERE merged_into IS NOT NULL;
+CREATE TABLE merge (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    from_profile {uuid} NOT NULL,
+    into_profile {uuid} NOT NULL,
+    into_partition BIGINT NOT NULL,
+    event {uuid} NOT NULL,
+    merged_at BIGINT NOT NULL,
+    historical BOOLEAN NOT NULL,
+    pending BOOLEAN NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX merge_pending ON merge (into_partition) WHERE pending;
+CREATE TABLE seen_turn (current BIGINT NOT NULL, since BIGINT NOT NULL);
+CREATE TABLE seen_a (workspace TEXT NOT NULL, hash {uuid} NOT NULL, PRIMARY KEY (workspace, hash));
+CREATE TABLE seen_b (workspace TEXT NOT NULL, hash {uuid} NOT NULL, PRIMARY KEY (workspace, hash));
+CREATE TABLE event (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    profile {uuid} NOT NULL,
+    at BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    partition BIGINT NOT NULL,
+    first_seq BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    call TEXT NOT NULL,
+    name TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    historical BOOLEAN NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX event_profile ON event (workspace, profile, at);
+CREATE TABLE rejected (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    received BIGINT NOT NULL,
+    message_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    field TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    remedy TEXT NOT NULL,
+    taken BOOLEAN NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX rejected_received ON rejected (workspace, received);
+CREATE TABLE counter (
+    workspace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    lane BIGINT NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (workspace, name, lane)
+);
+CREATE TABLE workspace_setting (
+    workspace TEXT PRIMARY KEY,
+    currency TEXT,
+    default_margin_per_mille BIGINT,
+    time_zone TEXT
+);
+CREATE TABLE exchange_rate (
+    workspace TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    start_date TEXT NOT NULL,
+    rate {double} NOT NULL,
+    PRIMARY KEY (workspace, currency, start_date)
+);
+CREATE TABLE write_key (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    hash {blob} NOT NULL,
+    prefix TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    last_used BIGINT,
+    revoked BIGINT,
+    PRIMARY KEY (workspace, id)
+);
+CREATE UNIQUE INDEX write_key_hash ON write_key (hash);
+",
+}];

@@ -1,0 +1,12 @@
+//! Columns: what stands in the database, and the only place that knows it.
+
+pub mod counters;
+pub mod events;
+pub mod keys;
+pub mod merges;
+pub mod migrations;
+pub mod profiles;
+pub mod records;
+pub mod rejected;
+pub mod seen;
+pub mod settings;

@@ -1,0 +1,47 @@
+//! How fast it is; run by hand: `cargo test --release -p perennial-ingestion -- --ignored --nocapture speed`.
+
+use crate::house::{House, databases};
+use perennial_ingestion::Config;
+use std::time::Instant;
+
+/// Batches of 100 over HTTP, 16 senders, everything durable before it is acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn speed() {
+    for database in databases() {
+        let house = House::open_with(&database, Config::default()).await;
+        let batch = |n: usize| {
+            let item = |m: usize| {
+                let (id, user) = (n * 100 + m, (n * 7919 + m * 104_729) % 20_000);
+                format!(
+                    r#"{{"type":"track","messageId":"message-{id}-abcdefghijkl","userId":"user-{user}","event":"Product Viewed",
+                    "timestamp":"2026-03-01T11:59:00Z","properties":{{"product_id":"p{}","name":"A thing","price":19.99,"currency":"EUR",
+                    "category":"things","brand":"Acme","position":3,"url":"https://shop.example/p"}},"context":{{"locale":"de-DE",
+                    "timezone":"Europe/Berlin","userAgent":"Mozilla/5.0 (X11; Linux x86_64)","ip":"203.0.113.9","library":{{"name":"bench",
+                    "version":"1.0"}},"page":{{"path":"/p","url":"https://shop.example/p","title":"A thing"}}}}}}"#,
+                    id % 500
+                )
+            };
+            format!(r#"{{"batch":[{}]}}"#, (0..100).map(item).collect::<Vec<_>>().join(","))
+        };
+        let batches: Vec<String> = (0..600).map(batch).collect();
+        let began = Instant::now();
+        let house = &house;
+        let senders = (0..16).map(|sender| {
+            let batches = &batches;
+            async move {
+                for body in batches.iter().skip(sender).step_by(16) {
+                    assert_eq!(house.post("/v1/batch", body).await, 200);
+                }
+            }
+        });
+        futures::future::join_all(senders).await;
+        let seconds = began.elapsed().as_secs_f64();
+        let rate = 60_000.0 / seconds;
+        assert_eq!(house.stats().await.accepted_count, 60_000);
+        #[expect(clippy::print_stdout, reason = "the measurement's answer")]
+        {
+            println!("{}: {rate:.0} events/s", database.url.split(':').next().unwrap());
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A running service on a database of its own, with clients.
+
+use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
+use perennial_api::feed::v1::{Cursor, ReadRequest};
+use perennial_api::ingestion::v1 as wire;
+use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
+use perennial_api::profile::v1 as profile;
+use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
+use perennial_feed::Record;
+use perennial_ingestion::Config;
+use perennial_rpc::Transport;
+use perennial_runtime::{Host, Process};
+use perennial_types::Fact;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const START: &str = "2026-03-01T12:00:00Z";
+
+/// A database of the test's own.
+pub struct Database {
+    pub url: String,
+    pub prefix: String,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// SQLite, and PostgreSQL where there is one.
+pub fn databases() -> Vec<Database> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().display());
+    let mut all = vec![Database { url, prefix: String::new(), _folder: Some(folder) }];
+    if let Some(url) = std::env::vars().find(|(name, _)| name == "PERENNIAL_TEST_POSTGRES").map(|it| it.1) {
+        let n = COUNT.fetch_add(1, Ordering::SeqCst);
+        let prefix = format!("t{}_{n}_", std::process::id());
+        all.push(Database { url, prefix, _folder: None });
+    }
+    all
+}
+
+pub struct House {
+    _host: Host,
+    pub ingestion: IngestionServiceClient<Transport>,
+    pub profiles: ProfileServiceClient<Transport>,
+    pub feed: FeedServiceClient<Transport>,
+    pub http: SocketAddr,
+    pub key: String,
+    stop: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl House {
+    pub async fn open(database: &Database) -> Self {
+        Self::open_with(database, Config::default()).await
+    }
+
+    pub async fn open_with(database: &Database, mut config: Config) -> Self {
+        config.database.url.clone_from(&database.url);
+        config.database.schema_prefix.clone_from(&database.prefix);
+        let mut process = perennial_runtime::Config::default();
+        process.listen.set_port(0);
+        process.http_listen.set_port(0);
+        process.clock.simulated_from = Some(START.parse().unwrap());
+        process.server.drain_delay = std::time::Duration::ZERO;
+        let host = Host::new(&process, &["ingestion"]).unwrap();
+        let service = perennial_ingestion::service(config, &host).await.unwrap();
+        let bound = Process::bind(&process, host.clone(), vec![service]).await.unwrap();
+        let http = bound.http_address().unwrap();
+        let stop = CancellationToken::new();
+        #[expect(clippy::disallowed_methods, reason = "the test is the process here")]
+        let running = tokio::spawn(bound.serve(stop.clone()));
+        let transport = |name: &str| host.mesh.transport(name);
+        let mut house = Self {
+            ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
+            profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
+            feed: FeedServiceClient::new(host.mesh.feed("ingestion")),
+            _host: host,
+            http,
+            key: String::new(),
+            stop,
+            running,
+        };
+        let made = wire::CreateWriteKeyRequest {
+            parent: "workspaces/main".to_owned(),
+            display_name: "test".to_owned(),
+        };
+        house.key = house.ingestion.clone().create_write_key(made).await.unwrap().into_inner().key;
+        house
+    }
+
+    pub async fn close(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+
+    /// Sends a request as it is; gives the status and the whole answer.
+    pub async fn send(&self, head: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http).await.unwrap();
+        let request =
+            format!("{head}\r\nHost: shop\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    }
+
+    /// Posts JSON with the test's key in the query.
+    pub async fn post(&self, path: &str, body: &str) -> u16 {
+        let head = format!("POST {path}?writeKey={} HTTP/1.1\r\nContent-Type: text/plain", self.key);
+        self.send(&head, body.as_bytes()).await.0
+    }
+
+    pub async fn stats(&self) -> wire::IngestStats {
+        let name = "workspaces/main/ingestStats".to_owned();
+        self.ingestion
+            .clone()
+            .get_ingest_stats(wire::GetIngestStatsRequest { name })
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    pub async fn rejected(&self) -> Vec<wire::RejectedEvent> {
+        let request =
+            wire::ListRejectedEventsRequest { parent: "workspaces/main".to_owned(), ..Default::default() };
+        self.ingestion.clone().list_rejected_events(request).await.unwrap().into_inner().rejected_events
+    }
+
+    pub async fn lookup(&self, identifier: &str) -> Option<profile::Profile> {
+        let request = profile::LookupProfileRequest {
+            parent: "workspaces/main".to_owned(),
+            identifier: identifier.to_owned(),
+        };
+        self.profiles.clone().lookup_profile(request).await.ok().map(tonic::Response::into_inner)
+    }
+
+    /// Every record of the feed, partition by partition.
+    pub async fn records(&self) -> Vec<Record> {
+        let cursors =
+            (0..16).map(|partition| Cursor { partition, after_seq: 0, complete_after: None }).collect();
+        let request =
+            ReadRequest { feed: "ingestion".to_owned(), cursors, max_records: 10_000, ..Default::default() };
+        let answer = self.feed.clone().read(request).await.unwrap().into_inner();
+        let mut records = Vec::new();
+        for partition in answer.partitions {
+            let seqs: Vec<u64> = partition.records.iter().map(|it| it.seq).collect();
+            assert_eq!(seqs, (1..=partition.head_seq).collect::<Vec<_>>(), "gapless");
+            records.extend(partition.records.into_iter().map(|it| Record::try_from(it).unwrap()));
+        }
+        records
+    }
+
+    pub async fn facts(&self) -> Vec<Fact> {
+        let records = self.records().await;
+        let facts = records.iter().filter(|it| it.kind == "fact");
+        facts.map(|it| perennial_rpc::facts::decode(&it.payload).unwrap()).collect()
+    }
+
+    /// The facts of a profile in event order, by `ReadFacts`, a page at a time.
+    pub async fn read_facts(&self, name: &str) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request =
+                profile::ReadFactsRequest { name: name.to_owned(), up_to_seq: 0, page_size: 2, page_token };
+            let answer = self.profiles.clone().read_facts(request).await.unwrap().into_inner();
+            for record in answer.records {
+                let record: perennial_api::feed::v1::Record =
+                    prost::Message::decode(record.as_slice()).unwrap();
+                facts.push(perennial_rpc::facts::decode(&record.payload).unwrap());
+            }
+            if answer.next_page_token.is_empty() {
+                return facts;
+            }
+            page_token = answer.next_page_token;
+        }
+    }
+}
