@@ -1,1 +1,5 @@
-//! Stories across services.
+//! Stories across services, and the rules that no crate can hold alone.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod api_style;
+mod architecture;

@@ -1,1 +1,65 @@
-//! Perennial.
+//! What tests share: a fresh database of each kind there is, and a wait until nothing is left to do.
+//!
+//! A dev-dependency; nothing that ships uses it.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on fails here")]
+
+use std::time::Duration;
+
+use perennial_feed::Bell;
+use perennial_store::DatabaseConfig;
+
+/// A database that nobody else uses, gone when this is dropped (a PostgreSQL schema stays with its private server).
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// How to open it.
+    pub config: DatabaseConfig,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A fresh SQLite folder.
+#[must_use]
+pub fn sqlite() -> TestDatabase {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().display());
+    TestDatabase { config: DatabaseConfig { url, ..Default::default() }, _folder: Some(folder) }
+}
+
+/// A fresh set of schemas on the PostgreSQL that `PERENNIAL_TEST_POSTGRES` names, if it names one.
+#[must_use]
+pub fn postgres() -> Option<TestDatabase> {
+    let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") else {
+        eprintln!(
+            "PERENNIAL_TEST_POSTGRES is not set: not tested on PostgreSQL (tests/with-services sets it)"
+        );
+        return None;
+    };
+    let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
+    let url = url.into_string().unwrap();
+    let config = DatabaseConfig { url, schema_prefix, max_connections: 24, ..Default::default() };
+    Some(TestDatabase { config, _folder: None })
+}
+
+/// A fresh database of each kind there is: SQLite always, PostgreSQL where the environment names one.
+#[must_use]
+pub fn databases() -> Vec<TestDatabase> {
+    std::iter::once(sqlite()).chain(postgres()).collect()
+}
+
+/// Waits until every background loop that listens to the bell is idle, twice in a row with nothing in between.
+///
+/// # Panics
+/// After a minute, naming a loop that is still busy.
+pub async fn quiet(bell: &Bell) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        let mut last = None;
+        loop {
+            let now = bell.is_quiet().then(|| bell.activity());
+            if now.is_some() && now == last {
+                return;
+            }
+            last = now;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "still busy after a minute: {:?}", bell.busy());
+}

@@ -1,13 +1,14 @@
 //! The order in which a fold sees the world.
 
+use perennial_testing::databases;
 use perennial_types::{ProfileId, SimulatedClock, from_micros};
 
 use crate::ledger::told;
-use crate::world::{World, homes, main};
+use crate::world::{World, main};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timers_fire_at_their_instant_between_what_came_before_and_what_came_after() {
-    for home in homes() {
+    for home in databases() {
         let clock = SimulatedClock::at(from_micros(1_000));
         let world = World::start(&home, &clock).await;
         let ana = ProfileId::new(from_micros(1_000));
@@ -47,7 +48,7 @@ async fn timers_fire_at_their_instant_between_what_came_before_and_what_came_aft
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_of_another_epoch_is_refused() {
     use perennial_api::feed::v1 as wire;
-    for home in homes() {
+    for home in databases() {
         let clock = SimulatedClock::at(from_micros(1_000));
         let world = World::start(&home, &clock).await;
         let record = wire::Record::default();

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use perennial_testing::databases;
 use perennial_types::{ProfileId, SimulatedClock, from_micros};
 
 use crate::ledger::{POISON, REFUSES, told};
-use crate::world::{World, homes, main};
+use crate::world::{World, main};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisoned_profile_waits_in_order_and_goes_on_when_mended() {
-    for home in homes() {
+    for home in databases() {
         REFUSES.store(true, Ordering::SeqCst);
         let clock = SimulatedClock::at(from_micros(1_000));
         let world = World::start(&home, &clock).await;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_feed::Merge;
 use perennial_store::query;
+use perennial_testing::{TestDatabase, databases};
 use perennial_types::{ProfileId, SimulatedClock, from_micros};
 use rand::Rng as _;
 use rand::SeedableRng as _;
 
 use crate::ledger::told;
-use crate::world::{Home, World, homes, main};
+use crate::world::{World, main};
 
-async fn torture(home: &Home, seed: u64, rounds: usize) {
+async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
     let mut dice = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let clock = SimulatedClock::at(from_micros(1_000_000));
     let mut world = World::start(home, &clock).await;
@@ -130,7 +131,7 @@ async fn nothing_is_lost_or_doubled_whatever_dies_and_whenever() {
         .and_then(|it| it.into_string().ok()?.parse().ok())
         .unwrap_or(25);
     for seed in 1..=2 {
-        for home in homes() {
+        for home in databases() {
             torture(&home, seed, rounds).await;
         }
     }

@@ -12,37 +12,14 @@ use perennial_feed::{
     OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
 };
 use perennial_rpc::Transport;
-use perennial_store::{DatabaseConfig, Store};
+use perennial_store::Store;
+use perennial_testing::TestDatabase;
 use perennial_types::{Clock, MergeId, ProfileId, SimulatedClock, Workspace, from_micros};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use crate::ledger::{LEDGER_MIGRATIONS, Ledger};
-
-/// Where each test's databases are.
-pub struct Home {
-    pub config: DatabaseConfig,
-    _folder: Option<tempfile::TempDir>,
-}
-
-/// A home on each database there is.
-pub fn homes() -> Vec<Home> {
-    let folder = tempfile::tempdir().unwrap();
-    let config = DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() };
-    let mut homes = vec![Home { config, _folder: Some(folder) }];
-    if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
-        let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
-        let url = url.into_string().unwrap();
-        homes.push(Home {
-            config: DatabaseConfig { url, schema_prefix, max_connections: 24, ..Default::default() },
-            _folder: None,
-        });
-    } else {
-        eprintln!("PERENNIAL_TEST_POSTGRES is not set: only SQLite is tested");
-    }
-    homes
-}
 
 /// One process of the world: it dies when dropped or killed, and another may be started on the same home.
 pub struct World {
@@ -63,7 +40,7 @@ pub fn main() -> Workspace {
 }
 
 impl World {
-    pub async fn start(home: &Home, clock: &SimulatedClock) -> Self {
+    pub async fn start(home: &TestDatabase, clock: &SimulatedClock) -> Self {
         let time = Clock::simulated(clock.clone());
         let bell = Bell::new(time.clone());
         let feed_only = FEED_MIGRATIONS;
@@ -170,18 +147,7 @@ impl World {
 
     /// Waits until nothing is left to do.
     pub async fn quiet(&self) {
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
-            let mut last = None;
-            loop {
-                let now = self.bell.is_quiet().then(|| self.bell.activity());
-                if now.is_some() && now == last {
-                    return;
-                }
-                last = now;
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-        });
-        assert!(waited.await.is_ok(), "still busy after a minute: {:?}", self.bell.busy());
+        perennial_testing::quiet(&self.bell).await;
     }
 
     pub async fn advance(&self, micros: i64) {

@@ -1,0 +1,47 @@
+# The verbs of this repository. `make` lists them.
+SHELL := bash
+PROFILE := ci
+# Built things may stay outside the clone, so that a second clone starts warm.
+export CARGO_TARGET_DIR ?= $(or $(wildcard $(HOME)/.cache/perennial/target),$(CURDIR)/target)
+RUN_TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --cargo-profile $(PROFILE) --profile ci" || echo "test --profile $(PROFILE) --no-fail-fast")
+
+.PHONY: help demo run test test-quick clients check proto audit bench torture clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+demo: ## Build, simulate a shop's year, and show what its campaigns earned
+	@cargo build --release -p perennial
+	@$(CARGO_TARGET_DIR)/release/perennial demo
+
+run: ## Run everything in one process on ./data
+	@cargo run --release -p perennial -- serve
+
+test: ## Every test, on SQLite, PostgreSQL and Redis, and with real clients
+	@tests/with-services bash -c 'cargo $(RUN_TESTS) --workspace && tests/clients/run'
+
+test-quick: ## Every test that needs no server
+	@cargo $(RUN_TESTS) --workspace
+
+clients: ## The vendors' own clients against a running server
+	@tests/clients/run
+
+check: ## Format and lints
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+
+proto: ## Lint the protos and compare them with the last published ones
+	@tests/tools buf lint proto
+	@tests/tools buf breaking proto --against proto/baseline.binpb
+
+audit: ## Licences, bans and sources of everything we depend on
+	@tests/tools cargo-deny check bans licenses sources
+
+bench: ## Measure, beside the floors, in one run
+	@cargo bench -p perennial-clv
+
+torture: ## The feed's torture test, long
+	@PERENNIAL_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
+
+clean: ## Remove what was built and simulated here
+	@cargo clean && rm -rf .perennial
