@@ -89,7 +89,7 @@ impl App {
             }
             if lacks {
                 let histories = chosen.into_iter().map(|(profile, old)| async move {
-                    let fresh = self.from_history(workspace, rules, profile, &old).await?;
+                    let fresh = self.relived(workspace, rules, profile, &old).await?;
                     Ok::<_, Error>((old, fresh))
                 });
                 let mut histories = stream::iter(histories).buffer_unordered(SIDE_BY_SIDE);
@@ -109,7 +109,7 @@ impl App {
     }
 
     /// What a profile's facts would leave behind under these rules.
-    async fn from_history(
+    async fn relived(
         &self,
         workspace: &Workspace,
         rules: &Rules,

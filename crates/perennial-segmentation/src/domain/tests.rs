@@ -418,3 +418,69 @@ proptest! {
         prop_assert_eq!(one.due(), whole.due());
     }
 }
+
+/// How fast it is: run by hand, optimised, with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_many_events_one_core_evaluates() {
+    let mut texts: Vec<String> = POOL.iter().map(|it| (*it).to_owned()).collect();
+    for n in 0..88 {
+        let (days, least) = (1 + n % 30, 1 + n % 5);
+        texts.push(match n % 4 {
+            0 => format!(
+                r#"count("Product Viewed", "{days}d", it.n > {least}) >= {least} && orders >= {least}"#
+            ),
+            1 => format!(r#"did("Checkout Started", "{days}d") && !did("Order Completed", "{days}d")"#),
+            2 => format!(r#"traits.plan == "p{least}" && last_order < ago("{days}d")"#),
+            _ => format!(r#"clv.percentile >= 0.{least} && overdue && !did("Email Opened", "{days}d")"#),
+        });
+    }
+    let rules = rules(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let names =
+        ["Product Viewed", "Page", "Checkout Started", "Email Opened", "Product Added", "Email Delivered"];
+    let profiles = 2_000;
+    let mut states = vec![State::default(); profiles];
+    let (mut events, mut timers, mut bytes) = (0_u32, 0_u32, 0_usize);
+    #[expect(clippy::disallowed_methods, reason = "a measurement of real time")]
+    let started = std::time::SystemTime::now();
+    for round in 0..60_i64 {
+        for (n, state) in states.iter_mut().enumerate() {
+            let at = START + round * DAY + i64::try_from(n).unwrap() * 1_000_000;
+            while let Some(due) = state.due().filter(|it| *it <= at) {
+                fire(&rules, state, from_micros(due));
+                timers += 1;
+            }
+            events += 1;
+            if (n as i64 + round) % 20 == 0 {
+                let orders = round / 20 + 1;
+                let fact =
+                    fact(round as u128, "Order Completed", at, placed(&format!("o{round}"), 5_000), &[]);
+                apply(&rules, state, from_micros(at), &Input::Fact(&fact));
+                let score = Score {
+                    modelled: true,
+                    orders,
+                    last_order: at,
+                    overdue: at + 30 * DAY,
+                    lapse: at + 90 * DAY,
+                    ..Score::default()
+                };
+                apply(&rules, state, from_micros(at), &Input::Score(score));
+                events += 1;
+            } else {
+                let name = names[(n * 7 + round as usize * 3) % names.len()];
+                let fact = fact(1, name, at, FactKind::Tracked, &[("n", Scalar::Int(round % 7))]);
+                apply(&rules, state, from_micros(at), &Input::Fact(&fact));
+            }
+        }
+    }
+    let took = started.elapsed().unwrap().as_secs_f64();
+    for state in &states {
+        bytes += serde_json::to_string(state).unwrap().len();
+    }
+    eprintln!(
+        "{} rules, {profiles} profiles: {events} records and {timers} timers in {took:.2} s, {:.0} records/s; state {} bytes a profile",
+        rules.segments.len(),
+        f64::from(events) / took,
+        bytes / profiles
+    );
+}

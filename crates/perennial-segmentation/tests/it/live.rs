@@ -142,3 +142,17 @@ async fn ids_of_another_workspace_are_not_found() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_import_changes_membership_as_history() {
+    for mut world in worlds().await {
+        world.create("viewers", r#"did("Product Viewed", "7d")"#).await;
+        let ana = world.profile();
+        world.append(vec![world.imported(ana, "Product Viewed")]).await;
+        let found = world.check(ana, "viewers").await;
+        assert!(found.member && found.historical);
+        assert_eq!(world.told().await, [(ana, "viewers".to_owned(), true, true)]);
+        assert!(world.stage(ana).await.history[0].historical);
+        world.end().await;
+    }
+}

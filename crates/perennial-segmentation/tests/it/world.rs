@@ -264,6 +264,11 @@ impl World {
         self.append(vec![record(profile, "profile", told.encode_to_vec())]).await;
     }
 
+    /// A fact of an import.
+    pub fn imported(&self, profile: ProfileId, name: &str) -> NewRecord {
+        NewRecord { historical: true, ..self.event(profile, name, &[]) }
+    }
+
     pub async fn score(&self, profile: ProfileId, score: ScoreUpdated) {
         self.append(vec![record(profile, "score", score.encode_to_vec())]).await;
     }

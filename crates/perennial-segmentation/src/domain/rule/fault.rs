@@ -55,34 +55,61 @@ fn floor(text: &str, byte: usize) -> usize {
     byte
 }
 
+/// Lines longer than this are shown around the problem only, so that the message stays readable wherever it is shown.
+const LONGEST_LINE: usize = 120;
+/// Characters shown before the problem in a long line.
+const BEFORE: usize = 40;
+
+impl RuleFault {
+    /// One line of the rule with carets under the problems in it.
+    fn line(&self, f: &mut fmt::Formatter<'_>, start: usize, text: &str, here: &[&Problem]) -> fmt::Result {
+        let shown: Vec<char> = text.trim_end().chars().map(|it| if it == '\t' { ' ' } else { it }).collect();
+        let long = shown.len() > LONGEST_LINE;
+        if !long {
+            write!(f, "\n| {}", shown.iter().collect::<String>())?;
+        }
+        for problem in here {
+            let from = floor(&self.rule, problem.span.start).clamp(start, start + text.len());
+            let to = floor(&self.rule, problem.span.end.clamp(from, start + text.len()));
+            let mut indent = self.rule[start..from].chars().count();
+            let mut width = self.rule[from..to].trim_end().chars().count().max(1);
+            if long {
+                let skipped = indent.saturating_sub(BEFORE).min(shown.len());
+                let part: String = shown[skipped..].iter().take(LONGEST_LINE).collect();
+                let (left, right) = (
+                    if skipped > 0 { "…" } else { "" },
+                    if skipped + LONGEST_LINE < shown.len() { "…" } else { "" },
+                );
+                write!(f, "\n| {left}{part}{right}")?;
+                indent = indent - skipped + left.chars().count();
+                width = width.min(LONGEST_LINE - BEFORE);
+            }
+            write!(f, "\n| {:indent$}{:^<width$} {}", "", "", problem.text)?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for RuleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.problems.first().map_or((1, 1), |it| self.position(it.span.start));
         write!(f, "rule does not type-check (line {line}, column {column})")?;
+        let mut problems = self.problems.iter().peekable();
         let mut start = 0;
-        for text in self.rule.split_inclusive('\n') {
-            let end = start + text.len();
-            let last = end == self.rule.len();
-            let here = |it: &&Problem| {
-                it.span.start >= start && (it.span.start < end || (last && it.span.start >= end))
-            };
-            let mut here = self.problems.iter().filter(here).peekable();
-            if here.peek().is_some() {
-                write!(f, "\n| {}", text.trim_end().replace('\t', " "))?;
-            }
-            for problem in here {
-                let from = floor(&self.rule, problem.span.start);
-                let to = floor(&self.rule, problem.span.end.clamp(from, end));
-                let indent = self.rule[start..from].chars().count();
-                let width = self.rule[from..to].trim_end().chars().count().max(1);
-                write!(f, "\n| {:indent$}{:^<width$} {}", "", "", problem.text)?;
-            }
-            start = end;
+        let mut lines = self.rule.split_inclusive('\n').peekable();
+        if lines.peek().is_none() {
+            return self.line(f, 0, "", &problems.collect::<Vec<_>>());
         }
-        if self.rule.is_empty() {
-            for problem in &self.problems {
-                write!(f, "\n| ^ {}", problem.text)?;
+        while let Some(text) = lines.next() {
+            let end = if lines.peek().is_some() { start + text.len() } else { usize::MAX };
+            let mut here = Vec::new();
+            while let Some(problem) = problems.next_if(|it| it.span.start < end) {
+                here.push(problem);
             }
+            if !here.is_empty() {
+                self.line(f, start, text, &here)?;
+            }
+            start += text.len();
         }
         Ok(())
     }

@@ -106,6 +106,20 @@ fn carets_stand_under_the_part_in_any_script() {
 }
 
 #[test]
+fn a_long_line_is_shown_around_the_problem() {
+    let shown =
+        refusal(&format!("orders >= 1{} && ordrs >= 1{}", " && overdue".repeat(60), " && lapsed".repeat(60)));
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(
+        lines[1].chars().count() < 130 && lines[1].starts_with("| …") && lines[1].ends_with('…'),
+        "{shown}"
+    );
+    let caret = lines[2].chars().position(|it| it == '^').unwrap();
+    assert_eq!(lines[1].chars().skip(caret).take(5).collect::<String>(), "ordrs", "{shown}");
+}
+
+#[test]
 fn sixteen_levels_are_accepted_and_twenty_refused_cleanly() {
     let nested = |n: usize| format!("{}overdue{}", "(".repeat(n), ")".repeat(n));
     assert!(check(&nested(16), &vocabulary()).is_ok());
