@@ -68,8 +68,20 @@ impl Smtp {
 
     pub(super) async fn hand_over(&mut self, parcels: &[Parcel], ready: &[usize]) -> Vec<Outcome> {
         let patience = Duration::from_secs(self.config.timeout_seconds);
-        let lanes = self.lanes.iter_mut().zip(parcels).enumerate().filter(|(place, _)| ready.contains(place));
-        join_all(lanes.map(|(_, (lane, (_, letter)))| hand_over(patience, lane, letter))).await
+        let mut outcomes = Vec::with_capacity(ready.len());
+        let mut going = Vec::with_capacity(ready.len());
+        for (place, (lane, (_, letter))) in self.lanes.iter_mut().zip(parcels).enumerate() {
+            if ready.contains(&place) {
+                going.push(hand_over(patience, lane, letter));
+            } else if let Some(connection) = lane
+                && wait(patience, connection.command(Rset)).await.is_err()
+            {
+                // Its message was named to the server, but is not to be sent after all.
+                *lane = None;
+            }
+        }
+        outcomes.extend(join_all(going).await);
+        outcomes
     }
 }
 

@@ -110,21 +110,19 @@ fn own() -> Vec<Box<dyn ParseFilter>> {
     ]
 }
 
-/// `{{ cart.total | money }}` or `| money: "USD"`: minor units as an amount with its currency, `12.30 EUR`.
+/// `{{ cart.total | money }}` or `| money: "USD"`: an amount with its currency, rounded to its decimals: `12.30 EUR`.
 fn money(input: &dyn ValueView, arguments: &[Value], runtime: &dyn Runtime) -> Result<Value> {
-    if input.is_nil() {
+    let amount = input.to_kstr();
+    if input.is_nil() || amount.is_empty() {
         return Ok(Value::Nil);
     }
-    let scalar = input.as_scalar().and_then(|it| it.to_integer());
-    let minor = scalar.ok_or_else(|| {
-        Error::with_msg(format!("money needs minor units, a whole number, not {:?}", input.to_kstr()))
-    })?;
     let code = match arguments.first() {
         Some(it) => it.to_kstr().into_string(),
         None => lookup(runtime, "shop", "currency").unwrap_or_default(),
     };
     let currency = Currency::parse(&code)
         .map_err(|it| Error::with_msg(format!("money: {it}, as in {{{{ cart.total | money: \"EUR\" }}}}")))?;
+    let minor = currency.minor_units(&amount).map_err(|it| Error::with_msg(format!("money: {it}")))?;
     Ok(Value::scalar(format!("{} {currency}", currency.format(minor))))
 }
 

@@ -31,6 +31,7 @@ const CART_LINE: Shape = Shape::Object(&[
     ("name", Shape::Scalar),
     ("quantity", Shape::Scalar),
     ("price", Shape::Scalar),
+    ("total", Shape::Scalar),
 ]);
 
 const ORDER_LINE: Shape = Shape::Object(&[
@@ -50,20 +51,22 @@ const PRODUCT: Shape = Shape::Object(&[
     ("image_url", Shape::Scalar),
 ]);
 
-/// Every name a template may use at its root. Amounts are minor units (use the `money` filter), instants RFC 3339 text
-/// in UTC (use the `date` filter).
+/// Every name a template may use at its root. Amounts are decimal, such as 12.30 (use the `money` filter), instants RFC
+/// 3339 text in UTC (use the `date` filter).
 pub const ROOT: &[(&str, Shape)] = &[
     ("profile", Shape::Open),
     ("event", Shape::Open),
     ("data", Shape::Open),
     ("campaign", Shape::Object(&[("name", Shape::Scalar), ("step", Shape::Scalar)])),
     ("shop", Shape::Object(&[("name", Shape::Scalar), ("url", Shape::Scalar), ("currency", Shape::Scalar)])),
+    ("currency", Shape::Scalar),
     ("now", Shape::Scalar),
     ("unsubscribe_url", Shape::Scalar),
     (
         "cart",
         Shape::Object(&[
             ("id", Shape::Scalar),
+            ("items", Shape::Scalar),
             ("lines", Shape::List(&CART_LINE)),
             ("total", Shape::Scalar),
             ("currency", Shape::Scalar),
