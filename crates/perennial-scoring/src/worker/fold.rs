@@ -62,15 +62,20 @@ impl ScoreFold {
         &self,
         book: &Book,
         turn: &mut Turn<Row>,
-        before: &Figures,
+        before: (&Figures, bool),
         customer: &mut Customer,
         change: Change,
     ) {
         let judge = self.judge(book, turn.workspace());
+        let (before, was_reactivated) = before;
         if change == Change::Purchases {
             customer.reactivated = judge.reactivated(customer);
         }
         let figures = customer.figures(&self.settings.calendar);
+        if figures == *before && customer.reactivated == was_reactivated {
+            // The browser and the server told of the same order, or an order that counts for nothing changed.
+            return;
+        }
         let (workspace, profile) = (turn.workspace().clone(), turn.profile());
         let (written, gone) = difference(&before.days, &figures.days);
         for day in written {
@@ -192,7 +197,7 @@ impl Fold for ScoreFold {
         let before = state.figures(&self.settings.calendar);
         match state.apply(fact.id, fact.at, order) {
             Change::Nothing => {}
-            change => self.settle(book, turn, &before, state, change),
+            change => self.settle(book, turn, (&before, state.reactivated), state, change),
         }
         Ok(())
     }
@@ -212,7 +217,7 @@ impl Fold for ScoreFold {
         let before = into.figures(&self.settings.calendar);
         match into.merge(from) {
             Change::Nothing => {}
-            change => self.settle(book, turn, &before, into, change),
+            change => self.settle(book, turn, (&before, into.reactivated), into, change),
         }
         Ok(())
     }
@@ -248,10 +253,8 @@ impl Fold for ScoreFold {
             fresh.reactivated = old.reactivated;
         }
         let before = old.figures(&self.settings.calendar);
-        if before != fresh.figures(&self.settings.calendar) || old.reactivated != fresh.reactivated {
-            let change = if same { Change::Amounts } else { Change::Purchases };
-            self.settle(book, turn, &before, fresh, change);
-        }
+        let change = if same { Change::Amounts } else { Change::Purchases };
+        self.settle(book, turn, (&before, old.reactivated), fresh, change);
         Ok(())
     }
 
