@@ -56,11 +56,12 @@ fn million(c: &mut Criterion) {
     ] {
         let valuation = Valuation::new(orders, spend, 52.0, 0.002).expect("a horizon");
         group.bench_function(format!("value with intervals, {}", orders.kind()), |b| {
-            b.iter(|| {
-                for it in &customers {
-                    black_box(valuation.value(it, &Spend { x: it.x(), mean: 36.0 }, 0.4));
-                }
-            });
+            let customers: Vec<(Summary, Spend, f64)> = (0..40)
+                .cycle()
+                .zip(&customers)
+                .map(|(i, it)| (*it, Spend { x: it.x(), mean: 20.0 + f64::from(i) }, 0.4))
+                .collect();
+            b.iter(|| black_box(valuation.value_all(&customers)));
         });
         group.bench_function(format!("next order and lapse, {}", orders.kind()), |b| {
             b.iter(|| {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The longest table of counts; beyond it all remaining chance sits on the last count.
 const LONGEST: usize = 1 << 18;
 
+/// Chances below this are not worth naming.
+pub(crate) const LEAST: f64 = 1e-18;
+
 /// P(X ≥ n) for every n with a chance worth naming.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
@@ -66,8 +69,9 @@ impl Counts {
 }
 
 /// P(N ≥ n), n = 0, 1, …, for the negative binomial of a Poisson process whose rate is Gamma(`rho`, scale), over a
-/// stretch with `growth` = ln(1 + t / scale). Sums run from the far end, so each tail is relatively exact.
-pub(crate) fn negative_binomial_tail(rho: f64, growth: f64) -> Vec<f64> {
+/// stretch with `growth` = ln(1 + t / scale). The table ends where less
+/// than `least` is left; sums run from its end, so each tail is relatively exact.
+pub(crate) fn negative_binomial_tail(rho: f64, growth: f64, least: f64) -> Vec<f64> {
     if growth <= 0.0 {
         return vec![1.0];
     }
@@ -89,7 +93,7 @@ pub(crate) fn negative_binomial_tail(rho: f64, growth: f64) -> Vec<f64> {
         let m = n as f64;
         let ratio = z * (rho + m) / (m + 1.0);
         n += 1;
-        if n >= LONGEST || (ratio < 1.0 && m > mean && p * ratio < 1e-18 * (1.0 - ratio)) {
+        if n >= LONGEST || (ratio < 1.0 && m > mean && p * ratio < least * (1.0 - ratio)) {
             break;
         }
         p *= ratio;

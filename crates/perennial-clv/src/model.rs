@@ -2,7 +2,7 @@
 //! knowing which it is.
 
 use crate::beta_geometric::BetaGeometric;
-use crate::counts::Counts;
+use crate::counts::{Counts, LEAST};
 use crate::error::InvalidValue;
 use crate::kind::Kind;
 use crate::nbd::Nbd;
@@ -25,8 +25,8 @@ pub(crate) trait Transactions {
     /// The time over which the posterior changes: α + T.
     fn scale(&self, it: &Summary) -> f64;
     fn expected_if_alive(&self, it: &Summary, times: &[f64]) -> Vec<f64>;
-    /// P(X ≥ n), n = 0, 1, …
-    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64>;
+    /// P(X ≥ n), n = 0, 1, …, until less than `least` is left.
+    fn tail_if_alive(&self, it: &Summary, t: f64, least: f64) -> Vec<f64>;
     fn order_within_if_alive(&self, it: &Summary, t: f64) -> f64;
     /// The chance that a customer who is alive ever orders again.
     fn order_ever_if_alive(&self, _: &Summary) -> f64 {
@@ -232,8 +232,13 @@ impl Model {
     /// The distribution of the number of orders within `horizon`.
     #[must_use]
     pub fn counts(&self, it: &Summary, horizon: f64) -> Counts {
+        self.counts_to(it, horizon, LEAST)
+    }
+
+    /// The same, as far as chances of at least `least`.
+    pub(crate) fn counts_to(&self, it: &Summary, horizon: f64, least: f64) -> Counts {
         let horizon = self.clean(it, horizon);
-        Counts::new(self.p_alive(it), self.inner().tail_if_alive(it, horizon))
+        Counts::new(self.p_alive(it), self.inner().tail_if_alive(it, horizon, least))
     }
 
     /// The chance of at least one order within `horizon`.

@@ -74,8 +74,8 @@ impl Transactions for Nbd {
         times.iter().map(|t| self.rho(it) / self.scale(it) * t).collect()
     }
 
-    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64> {
-        negative_binomial_tail(self.rho(it), (t / self.scale(it)).ln_1p())
+    fn tail_if_alive(&self, it: &Summary, t: f64, least: f64) -> Vec<f64> {
+        negative_binomial_tail(self.rho(it), (t / self.scale(it)).ln_1p(), least)
     }
 
     fn order_within_if_alive(&self, it: &Summary, t: f64) -> f64 {

@@ -41,13 +41,18 @@ pub(crate) fn minimise(objective: &impl Objective, start: &[f64], goal: f64) -> 
     let mut at: Vec<f64> = start.iter().map(|it| it.clamp(-BOX, BOX)).collect();
     let (mut value, mut gradient) = search.evaluate(&at)?;
     let mut radius = 1.0_f64;
+    // The Hessian serves again while steps by it make the gradient fall fast: evaluations are what costs.
+    let mut known: Option<(Vec<usize>, Vec<f64>, Vec<f64>)> = None;
     for _ in 0..200 {
         let free: Vec<usize> = free(&at, &gradient).into_iter().filter(|&i| !objective.pinned(i)).collect();
-        if largest(&gradient, &free) <= goal || free.is_empty() {
+        let steep = largest(&gradient, &free);
+        if steep <= goal || free.is_empty() {
             break;
         }
-        let hessian = search.hessian(&at, &gradient, &free, 1e-5, false)?;
-        let (values, vectors) = eigen(hessian, free.len());
+        let (values, vectors) = match known.take().filter(|it| it.0 == free) {
+            Some((_, values, vectors)) => (values, vectors),
+            None => eigen(search.hessian(&at, &gradient, &free)?, free.len()),
+        };
         let slope: Vec<f64> = free.iter().map(|&i| gradient[i]).collect();
         let mut improved = false;
         while radius > 1e-12 {
@@ -79,6 +84,9 @@ pub(crate) fn minimise(objective: &impl Objective, start: &[f64], goal: f64) -> 
         if !improved {
             break;
         }
+        if largest(&gradient, &free) < 0.1 * steep {
+            known = Some((free, values, vectors));
+        }
         radius = radius.max(1e-3);
     }
     search.judge(at, value, &gradient)
@@ -97,29 +105,17 @@ impl<O: Objective> Search<'_, O> {
         (value.is_finite() && gradient.iter().all(|it| it.is_finite())).then_some((value, gradient))
     }
 
-    /// The Hessian over the free parameters, by forward or central differences of the gradient.
-    fn hessian(
-        &mut self,
-        at: &[f64],
-        gradient: &[f64],
-        free: &[usize],
-        h: f64,
-        central: bool,
-    ) -> Option<Vec<f64>> {
+    /// The Hessian over the free parameters, by forward differences of the gradient.
+    fn hessian(&mut self, at: &[f64], gradient: &[f64], free: &[usize]) -> Option<Vec<f64>> {
+        const H: f64 = 1e-5;
         let n = free.len();
         let mut hessian = vec![0.0; n * n];
         for (row, &i) in free.iter().enumerate() {
             let mut moved = at.to_vec();
-            moved[i] = at[i] + h;
+            moved[i] += H;
             let (_, above) = self.evaluate(&moved)?;
-            let (below, width) = if central {
-                moved[i] = at[i] - h;
-                (self.evaluate(&moved)?.1, 2.0 * h)
-            } else {
-                (gradient.to_vec(), h)
-            };
             for (column, &j) in free.iter().enumerate() {
-                hessian[row * n + column] = (above[j] - below[j]) / width;
+                hessian[row * n + column] = (above[j] - gradient[j]) / H;
             }
         }
         for row in 0..n {
@@ -147,7 +143,7 @@ impl<O: Objective> Search<'_, O> {
             evaluations: 0,
             at,
         };
-        if let Some(hessian) = self.hessian(&found.at, gradient, &inner, 1e-4, true) {
+        if let Some(hessian) = self.hessian(&found.at, gradient, &inner) {
             let (values, vectors) = eigen(hessian, n);
             let least = (0..n).min_by(|&i, &j| values[i].total_cmp(&values[j]));
             found.least_curvature = least.map_or(f64::INFINITY, |k| values[k]);

@@ -1,4 +1,5 @@
-//! Sums over many rows on every core, in fixed blocks added in order: the result does not depend on the number of threads.
+//! Work over many rows on every core, in fixed blocks taken in order: the result does not depend on the number of
+//! threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,27 +13,33 @@ pub(crate) fn threads() -> usize {
 
 /// Adds up `width` numbers over all rows; `add` adds those of one block onto the sums it is given.
 pub(crate) fn sum<R: Sync>(rows: &[R], width: usize, add: impl Fn(&[R], &mut [f64]) + Sync) -> Vec<f64> {
+    let mut total = vec![0.0; width];
+    let parts = map(rows, |block| {
+        let mut sums = vec![0.0; width];
+        add(block, &mut sums);
+        sums
+    });
+    for sums in &parts {
+        accumulate(&mut total, sums);
+    }
+    total
+}
+
+/// What `f` makes of each block of rows, in order.
+pub(crate) fn map<R: Sync, T: Send>(rows: &[R], f: impl Fn(&[R]) -> T + Sync) -> Vec<T> {
     let blocks: Vec<&[R]> = rows.chunks(BLOCK).collect();
     let workers = threads().min(blocks.len() / 2);
     if workers < 2 {
-        let mut total = vec![0.0; width];
-        for block in blocks {
-            let mut sums = vec![0.0; width];
-            add(block, &mut sums);
-            accumulate(&mut total, &sums);
-        }
-        return total;
+        return blocks.into_iter().map(f).collect();
     }
     let next = AtomicUsize::new(0);
-    let mut parts: Vec<(usize, Vec<f64>)> = thread::scope(|scope| {
+    let mut parts: Vec<(usize, T)> = thread::scope(|scope| {
         let work = || {
             let mut mine = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(block) = blocks.get(index) else { return mine };
-                let mut sums = vec![0.0; width];
-                add(block, &mut sums);
-                mine.push((index, sums));
+                mine.push((index, f(block)));
             }
         };
         let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
@@ -46,11 +53,7 @@ pub(crate) fn sum<R: Sync>(rows: &[R], width: usize, add: impl Fn(&[R], &mut [f6
         parts
     });
     parts.sort_unstable_by_key(|it| it.0);
-    let mut total = vec![0.0; width];
-    for (_, sums) in &parts {
-        accumulate(&mut total, sums);
-    }
-    total
+    parts.into_iter().map(|it| it.1).collect()
 }
 
 fn accumulate(total: &mut [f64], sums: &[f64]) {

@@ -56,14 +56,19 @@ pub(crate) fn next_order(model: &impl Transactions, it: &Summary, q: f64) -> Opt
 }
 
 /// The silence after which P(alive) has fallen below the threshold.
-pub(crate) fn lapse(model: &impl Transactions, it: &Summary, threshold: f64) -> Option<f64> {
+pub(crate) fn lapse(
+    model: &impl Transactions,
+    it: &Summary,
+    threshold: f64,
+    ln_p_alive: impl Fn(&Summary) -> f64,
+) -> Option<f64> {
     let last = it.at_last_purchase();
-    if model.p_alive(&last) < threshold {
+    if ln_p_alive(&last) < threshold.ln() {
         return Some(0.0);
     }
     let level = threshold.ln();
     crossing(model.scale(&last), |silence| match it.at_age(it.t_x() + silence) {
-        Some(later) => level - model.ln_p_alive(&later),
+        Some(later) => level - ln_p_alive(&later),
         None => 1.0,
     })
 }

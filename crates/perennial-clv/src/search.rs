@@ -38,8 +38,11 @@ impl<N: AsRef<str>, F> Problem<'_, N, F> {
     where
         F: Fn(&[f64], &[R], &mut [f64]) + Sync,
     {
-        let best = |rows: &[R], goal: f64| {
+        let best = |rows: &[R], before: Option<&Found>, goal: f64| {
             let objective = Likelihood { problem: self, rows, pinned: None };
+            if let Some(before) = before {
+                return minimise(&objective, &before.at, goal);
+            }
             starts
                 .iter()
                 .filter_map(|it| minimise(&objective, it, goal))
@@ -47,14 +50,15 @@ impl<N: AsRef<str>, F> Problem<'_, N, F> {
         };
         // The gradient of a sum of n rounded terms cannot vanish better than this.
         let goal = 1e-7_f64.max(1e-11 * rows.len() as f64);
-        let stride = rows.len().div_ceil(SAMPLE);
-        let found = if stride > 1 {
-            let sample: Vec<R> = rows.iter().copied().step_by(stride).collect();
-            let start = best(&sample, 1e-4)?;
-            minimise(&Likelihood { problem: self, rows, pinned: None }, &start.at, goal)?
-        } else {
-            best(rows, goal)?
-        };
+        // Each stage starts where the one before, on a sixteenth of the rows, has ended.
+        let mut size = SAMPLE;
+        let mut found = None;
+        while size < rows.len() {
+            let sample: Vec<R> = rows.iter().copied().step_by(rows.len().div_ceil(size)).collect();
+            found = Some(best(&sample, found.as_ref(), 1e-3)?);
+            size *= 16;
+        }
+        let found = best(rows, found.as_ref(), goal)?;
         Some(self.judge(rows, found, goal))
     }
 

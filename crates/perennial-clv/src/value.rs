@@ -4,14 +4,18 @@ use crate::counts::Counts;
 use crate::error::InvalidValue;
 use crate::gamma_gamma::{GammaGamma, Spend};
 use crate::model::Model;
-use crate::special::{beta_inc, normal_cdf};
+use crate::parallel;
+use crate::special::{beta_inc, normal};
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
 
 /// The levels of the intervals every value carries.
 pub const LEVELS: [f64; 3] = [0.50, 0.80, 0.95];
 
-/// At most this many counts carry their own term in an interval; beyond it neighbours share one.
+/// Counts less likely than this do not show in an interval of 95 %.
+const RARE: f64 = 1e-7;
+
+/// About this many counts carry their own term in an interval; beyond it neighbours share one.
 const MOST_TERMS: usize = 48;
 
 /// Below this many degrees of freedom the normal approximation of a sum of orders gives way to the exact form.
@@ -44,7 +48,7 @@ pub struct Value {
     /// Expected discounted profit: discounted orders × spend × margin.
     pub profit: f64,
     /// Equal-tailed predictive intervals of the discounted profit at [`LEVELS`].
-    pub intervals: Vec<Interval>,
+    pub intervals: [Interval; 3],
 }
 
 /// A range that holds with a probability.
@@ -77,32 +81,75 @@ impl Valuation {
     /// The intervals are those of the predictive distribution: the number of orders N by its exact probabilities,
     /// and given N = n their sum (γ+xm)·G(pn)/G(q+px), the ratio of two gamma variables, i.e. beta prime with
     /// shapes pn and q+px, so that uncertainty about the customer's own spend is in it. Its distribution function
-    /// is Paulson's normal approximation of the cube root of F (a few tenths of a percent of the quantile; the exact
+    /// is Paulson's normal approximation of the cube root of F (within two percent of the quantile; the exact
     /// form is [`Valuation::exact_quantile`]). Discount acts as the ratio of discounted to plain expected orders.
     /// Uncertainty of the fitted parameters is not in it. Counts are discrete and mostly nought, so an interval
     /// covers at least its level and, for rare buyers, more.
     #[must_use]
     pub fn value(&self, customer: &Summary, spent: &Spend, margin: f64) -> Value {
-        let orders = self.orders.expected(customer, self.horizon);
-        let discounted_orders =
-            if self.rate > 0.0 { self.orders.discounted(customer, self.horizon, self.rate) } else { orders };
+        self.finish(&self.orders_of(customer), spent, margin)
+    }
+
+    /// Values many customers on every core; those with the same history share what depends on it alone. The answers
+    /// are those of [`Valuation::value`], in the order of the customers.
+    #[must_use]
+    pub fn value_all(&self, customers: &[(Summary, Spend, f64)]) -> Vec<Value> {
+        let mut order: Vec<usize> = (0..customers.len()).collect();
+        let key = |i: usize| {
+            let it = &customers[i].0;
+            (it.x(), it.age().to_bits(), it.t_x().to_bits())
+        };
+        order.sort_unstable_by_key(|&i| key(i));
+        let parts = parallel::map(&order, |order| {
+            let mut values = Vec::with_capacity(order.len());
+            let mut known: Option<(_, Orders)> = None;
+            for &i in order {
+                let (customer, spent, margin) = &customers[i];
+                let orders = match known.take() {
+                    Some((same, orders)) if same == key(i) => orders,
+                    _ => self.orders_of(customer),
+                };
+                values.push((i, self.finish(&orders, spent, *margin)));
+                known = Some((key(i), orders));
+            }
+            values
+        });
+        let mut values: Vec<Option<Value>> = vec![None; customers.len()];
+        for (i, value) in parts.into_iter().flatten() {
+            values[i] = Some(value);
+        }
+        values.into_iter().flatten().collect()
+    }
+
+    /// What depends on the history alone.
+    fn orders_of(&self, customer: &Summary) -> Orders {
+        let counts = self.orders.counts_to(customer, self.horizon, RARE);
+        let expected = self.orders.expected(customer, self.horizon);
+        let discounted = if self.rate > 0.0 {
+            self.orders.discounted(customer, self.horizon, self.rate)
+        } else {
+            expected
+        };
+        Orders { p_alive: self.orders.p_alive(customer), expected, discounted, counts }
+    }
+
+    fn finish(&self, orders: &Orders, spent: &Spend, margin: f64) -> Value {
         let spend = self.spend.expected(spent);
         let margin = if margin.is_finite() { margin } else { 0.0 };
-        let unit = margin * if orders > 0.0 { discounted_orders / orders } else { 1.0 };
-        let total = Total::new(&self.orders.counts(customer, self.horizon), &self.spend, spent);
-        let mut intervals = Vec::with_capacity(LEVELS.len());
-        for level in LEVELS {
+        let unit = margin * if orders.expected > 0.0 { orders.discounted / orders.expected } else { 1.0 };
+        let total = Total::new(&orders.counts, &self.spend, spent);
+        let intervals = LEVELS.map(|level| {
             let (low, high) = (total.quantile(0.5 - 0.5 * level), total.quantile(0.5 + 0.5 * level));
             let (low, high) = (low * unit, high * unit);
             // A negative margin turns the ends around.
-            intervals.push(Interval { level, low: low.min(high), high: low.max(high) });
-        }
+            Interval { level, low: low.min(high), high: low.max(high) }
+        });
         Value {
-            p_alive: self.orders.p_alive(customer),
-            orders,
-            discounted_orders,
+            p_alive: orders.p_alive,
+            orders: orders.expected,
+            discounted_orders: orders.discounted,
             spend,
-            profit: (discounted_orders * spend * margin).clamp(f64::MIN, f64::MAX),
+            profit: (orders.discounted * spend * margin).clamp(f64::MIN, f64::MAX),
             intervals,
         }
     }
@@ -115,6 +162,14 @@ impl Valuation {
         total.exact = true;
         total.quantile(q)
     }
+}
+
+/// What a history says about the orders to come.
+struct Orders {
+    p_alive: f64,
+    expected: f64,
+    discounted: f64,
+    counts: Counts,
 }
 
 /// The predictive distribution of the sum of a random number of orders.
@@ -140,43 +195,57 @@ struct Term {
 impl Total {
     fn new(counts: &Counts, spend: &GammaGamma, spent: &Spend) -> Self {
         let (shape, scale) = spend.posterior(spent);
-        let stride = counts.largest().div_ceil(MOST_TERMS).max(1);
-        let mut terms = Vec::with_capacity(counts.largest().min(MOST_TERMS));
-        let mut n = 1;
-        while n <= counts.largest() {
+        // The counts that matter, from where almost nothing lies below to where almost nothing lies above.
+        let first = (1..=counts.largest()).find(|&n| counts.at_most(n) > 1e-6).unwrap_or(1);
+        let last =
+            (first..=counts.largest()).take_while(|&n| counts.at_least(n) > 1e-5).last().unwrap_or(first);
+        let widest = (last - first).div_ceil(MOST_TERMS).max(1);
+        let mut terms = Vec::with_capacity((last - first + 1).min(2 * MOST_TERMS));
+        let mut n = first;
+        while n <= last {
+            // Neighbours may share a term only where they differ by little.
+            let stride = widest.min((n / 16).max(1));
             let chance = counts.at_least(n) - counts.at_least(n + stride);
-            // Counts far out hold nothing that any interval would see.
-            if chance > 1e-9 {
-                let pn = spend.p() * (n as f64 + 0.5 * (stride as f64 - 1.0));
-                terms.push(Term { chance, pn, inverse_root: pn.cbrt().recip(), ninth: 1.0 / (9.0 * pn) });
-            }
+            let pn = spend.p() * (n as f64 + 0.5 * (stride as f64 - 1.0));
+            terms.push(Term { chance, pn, inverse_root: pn.cbrt().recip(), ninth: 1.0 / (9.0 * pn) });
             n += stride;
         }
         Self { nothing: counts.exactly(0), terms, shape, scale, exact: shape < FEW }
     }
 
-    /// P(S ≤ s).
-    fn at_most(&self, s: f64) -> f64 {
-        let ratio = s / self.scale;
+    /// P(S ≤ s) and its slope by ln s at y = ln s.
+    fn at_most(&self, y: f64) -> (f64, f64) {
+        let ratio = y.exp() / self.scale;
         if self.exact {
-            // From the near end: a heavy tail lies where the other share has rounded to one.
-            let upper = |it: &Term| 1.0 - beta_inc(self.shape, it.pn, 1.0 / (1.0 + ratio));
-            let lower = |it: &Term| beta_inc(it.pn, self.shape, ratio / (1.0 + ratio));
-            let chance = |it: &Term| it.chance * if ratio > 1.0 { upper(it) } else { lower(it) };
-            return self.nothing + self.terms.iter().map(chance).sum::<f64>();
+            return (self.exactly_at_most(ratio), 0.0);
         }
         // f = (S/pn) / (scale/shape) is distributed as F with 2pn and 2·shape degrees of freedom.
         let root = (ratio * self.shape).cbrt();
         let ours = 1.0 / (9.0 * self.shape);
-        let mut sum = self.nothing;
+        let (mut sum, mut slope) = (self.nothing, 0.0);
         for it in &self.terms {
             let f = root * it.inverse_root;
-            let z = ((1.0 - ours) * f - (1.0 - it.ninth)) / (ours * f * f + it.ninth).sqrt();
-            sum += it.chance * normal_cdf(z);
+            let variance = ours * f * f + it.ninth;
+            let deviation = variance.sqrt().recip();
+            let z = ((1.0 - ours) * f - (1.0 - it.ninth)) * deviation;
+            let (chance, density) = normal(z);
+            sum += it.chance * chance;
+            // dz/d ln s = f/3 · dz/df
+            slope += it.chance * density * f * ((1.0 - ours) - z * deviation * ours * f) * deviation;
         }
-        sum
+        (sum, slope / 3.0)
     }
 
+    /// The same from incomplete beta functions, from the near end: a heavy tail lies where the other share has
+    /// rounded to one.
+    fn exactly_at_most(&self, ratio: f64) -> f64 {
+        let upper = |it: &Term| 1.0 - beta_inc(self.shape, it.pn, 1.0 / (1.0 + ratio));
+        let lower = |it: &Term| beta_inc(it.pn, self.shape, ratio / (1.0 + ratio));
+        let chance = |it: &Term| it.chance * if ratio > 1.0 { upper(it) } else { lower(it) };
+        self.nothing + self.terms.iter().map(chance).sum::<f64>()
+    }
+
+    /// Newton steps in ln s, and halves of the bracket where they leave it.
     fn quantile(&self, q: f64) -> f64 {
         if q <= self.nothing || self.terms.is_empty() {
             return 0.0;
@@ -184,49 +253,43 @@ impl Total {
         // Aim inside what the terms hold: the far tail was cut off.
         let held: f64 = self.nothing + self.terms.iter().map(|it| it.chance).sum::<f64>();
         let q = q.min(held * (1.0 - 1e-9));
-        let middle = self.terms[0].pn / self.shape.max(1.0) * self.scale;
-        let (mut low, mut high) = (middle.ln(), middle.ln());
-        let mut step = 0.7;
-        let (mut at_low, mut at_high) = (self.at_most(middle) - q, 0.0);
-        if at_low > 0.0 {
-            at_high = at_low;
-            while at_low > 0.0 && low > -700.0 {
-                (high, at_high) = (low, at_low);
-                low -= step;
-                at_low = self.at_most(low.exp()) - q;
-                step *= 1.6;
-            }
-        } else {
-            while at_high <= 0.0 && high < 700.0 {
-                (low, at_low) = (high, if high > low { at_high } else { at_low });
-                high += step;
-                at_high = self.at_most(high.exp()) - q;
-                step *= 1.6;
-            }
-        }
-        self.refine(q, (low, at_low), (high, at_high)).exp()
-    }
-
-    /// Secant steps with the Illinois weight between two ends, until the chance or the place is exact enough.
-    fn refine(&self, q: f64, (mut low, mut at_low): (f64, f64), (mut high, mut at_high): (f64, f64)) -> f64 {
-        let (near, narrow) = if self.exact { (1e-13, 1e-12) } else { (2e-5 * (1.0 - q), 1e-5) };
-        for _ in 0..100 {
-            if high - low < narrow {
+        let (near, narrow) = if self.exact { (1e-13, 1e-12) } else { (1e-4 * (1.0 - q), 1e-6) };
+        let (mut low, mut high) = (-700.0, 700.0);
+        let mut y = self.guess(q).ln().clamp(-600.0, 600.0);
+        for _ in 0..200 {
+            let (value, slope) = self.at_most(y);
+            let off = value - q;
+            if off.abs() < near || high - low < narrow {
                 break;
             }
-            let middle = (low - at_low * (high - low) / (at_high - at_low)).clamp(low, high);
-            let value = self.at_most(middle.exp()) - q;
-            if value.abs() < near {
-                return middle;
-            }
-            if value > 0.0 {
-                (high, at_high) = (middle, value);
-                at_low *= 0.5;
+            if off > 0.0 {
+                high = y
             } else {
-                (low, at_low) = (middle, value);
-                at_high *= 0.5;
+                low = y
+            }
+            let step = (off / slope).clamp(-2.0, 2.0);
+            let newton = y - step;
+            y = if slope > 0.0 && newton > low && newton < high {
+                newton
+            } else if high - low > 20.0 && self.exact {
+                // Both ends are still far: walk before halving.
+                (y - 4.0 * off.signum()).clamp(low, high)
+            } else {
+                0.5 * (low + high)
+            };
+        }
+        y.exp()
+    }
+
+    /// About where the quantile lies: the mean of the count at which it falls.
+    fn guess(&self, q: f64) -> f64 {
+        let mut below = self.nothing;
+        for it in &self.terms {
+            below += it.chance;
+            if below >= q {
+                return it.pn / self.shape.max(1.0) * self.scale;
             }
         }
-        0.5 * (low + high)
+        self.terms.last().map_or(1.0, |it| it.pn / self.shape.max(1.0) * self.scale)
     }
 }

@@ -135,16 +135,16 @@ impl Transactions for BetaGeometric {
     }
 
     /// P(X ≥ n) = E[(1−p)^(n−1)] · P(the n-th order falls within t).
-    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64> {
+    fn tail_if_alive(&self, it: &Summary, t: f64, least: f64) -> Vec<f64> {
         let growth = (t / self.scale(it)).ln_1p();
         let k = self.k as usize;
         let rho = self.rho(it);
         let mut tail = if k == 1 {
-            negative_binomial_tail(rho, growth)
+            negative_binomial_tail(rho, growth, least)
         } else {
             let mut tail: Vec<f64> = Vec::new();
             for (j, weight) in self.sub_events(it).into_iter().enumerate() {
-                let steps = negative_binomial_tail(rho + j as f64, growth);
+                let steps = negative_binomial_tail(rho + j as f64, growth, least);
                 // n orders need nk sub-events, j of which have already happened.
                 for (n, chance) in
                     (0..).map_while(|n: usize| Some((n, *steps.get((n * k).saturating_sub(j))?)))
@@ -210,6 +210,6 @@ impl Transactions for BetaGeometric {
             let needed = odds - (self.a / (self.b + survived - 1.0)).ln();
             return Some(((self.alpha + it.t_x()) * (needed / self.rho(it)).exp_m1()).clamp(0.0, f64::MAX));
         }
-        root::lapse(self, it, threshold)
+        root::lapse(self, it, threshold, |later| self.ln_p_alive(later))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::BetaGeometric;
 use super::expectation::posterior_mean;
+use crate::counts::LEAST;
 use crate::model::Transactions;
 use crate::summary::Summary;
 
@@ -16,7 +17,7 @@ pub(super) fn if_alive(model: &BetaGeometric, it: &Summary, t: f64) -> f64 {
     // The tail of the negative binomial falls as e^(−n/(1 + t/scale)).
     let length = (model.rho(it) + f64::from(model.k) + 40.0) * t / model.scale(it);
     if length < MANY {
-        model.tail_if_alive(it, t).iter().skip(1).rev().sum()
+        model.tail_if_alive(it, t, LEAST).iter().skip(1).rev().sum()
     } else {
         Integral::new(model, it, t).mean()
     }
@@ -108,7 +109,7 @@ mod tests {
             for (x, t_x, age) in [(0, 0.0, 10.0), (3, 20.0, 30.0), (40, 50.0, 52.0)] {
                 let it = Summary::new(x, t_x, age).expect("in order");
                 for t in [0.1, 5.0, 52.0, 400.0] {
-                    let sum: f64 = model.tail_if_alive(&it, t).iter().skip(1).rev().sum();
+                    let sum: f64 = model.tail_if_alive(&it, t, LEAST).iter().skip(1).rev().sum();
                     let integral = Integral::new(&model, &it, t).mean();
                     assert!((sum - integral).abs() <= 1e-9 * sum, "k {k}, x {x}, t {t}: {sum} {integral}");
                 }

@@ -3,7 +3,7 @@
 //! K = ∫₀^τ (1 + u/A)^(−ρ) (1 + u/B)^(−s) w(u) du has no branch on which of A and B is larger, no ₂F₁ and no
 //! difference of nearly equal terms; its derivatives are integrals over the same points.
 
-use crate::quadrature::{GAUSS_12, GAUSS_24, Rule};
+use crate::quadrature::{GAUSS_8, GAUSS_12, GAUSS_24, Rule};
 
 /// Where the integrand has fallen by e⁻⁴⁵ nothing is left to add.
 const DEPTH: f64 = 45.0;
@@ -24,8 +24,10 @@ pub(super) struct Kernel {
 
 /// One point of the quadrature.
 pub(super) struct Point {
-    /// The time u.
-    pub(super) u: f64,
+    /// A + u.
+    pub(super) orders: f64,
+    /// B + u.
+    pub(super) dropout: f64,
     /// ln(1 + u/A).
     pub(super) ln_orders: f64,
     /// ln(1 + u/B).
@@ -46,25 +48,29 @@ impl Kernel {
         let depth =
             self.rho * (end / self.of_orders).ln_1p() + self.s * (end / self.of_dropout).ln_1p() + extra;
         let tame = |most_depth: f64, most_reach: f64| fast && depth <= most_depth && reach <= most_reach;
-        let (rule, panels): (&Rule, f64) = if tame(6.0, 1.5) {
+        let (rule, panels): (&Rule, f64) = if tame(3.0, 2.0) {
+            (&GAUSS_8, 1.0)
+        } else if tame(8.0, 3.5) {
             (&GAUSS_12, 1.0)
-        } else if tame(20.0, 3.0) {
-            (&GAUSS_24, 1.0)
         } else {
-            (&GAUSS_24, (depth / 13.0).max(reach / 1.5).ceil().clamp(1.0, 512.0))
+            let (most_depth, most_reach) = if fast { (24.0, 5.0) } else { (13.0, 1.5) };
+            (&GAUSS_24, (depth / most_depth).max(reach / most_reach).ceil().clamp(1.0, 512.0))
         };
         let width = reach / panels;
         let orders_first = self.of_orders <= self.of_dropout;
         let other = self.of_orders.max(self.of_dropout);
+        let (apart, one_by_other) = (other - kappa, 1.0 / other);
         let mut panel = 0.0;
         while panel < panels {
             for &(node, weight) in &rule.points {
                 let v = (panel + node) * width;
-                let u = kappa * v.exp_m1();
-                let ln_other = (u / other).ln_1p();
-                let (ln_orders, ln_dropout) = if orders_first { (v, ln_other) } else { (ln_other, v) };
+                let near = kappa * v.exp();
+                let far = apart + near;
+                let ln_far = (far * one_by_other).ln();
+                let (ln_orders, ln_dropout, orders, dropout) =
+                    if orders_first { (v, ln_far, near, far) } else { (ln_far, v, far, near) };
                 let decay = (-self.rho * ln_orders - self.s * ln_dropout).exp();
-                f(Point { u, ln_orders, ln_dropout, mass: decay * weight * width * (kappa + u) });
+                f(Point { orders, dropout, ln_orders, ln_dropout, mass: decay * weight * width * near });
             }
             panel += 1.0;
         }

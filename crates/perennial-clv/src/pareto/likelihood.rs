@@ -77,12 +77,12 @@ impl Odds {
     fn new(kernel: &Kernel, silence: f64, fast: bool) -> Self {
         let (mut mass, mut a, mut b, mut c, mut d) = (0.0, 0.0, 0.0, 0.0, 0.0);
         kernel.visit(silence, fast, 0.0, |point| {
-            let one_by_dropout = 1.0 / (kernel.of_dropout + point.u);
+            let one_by_dropout = 1.0 / point.dropout;
             let weight = point.mass * one_by_dropout;
             mass += weight;
             a += weight * point.ln_orders;
             b += weight * point.ln_dropout;
-            c += weight / (kernel.of_orders + point.u);
+            c += weight / point.orders;
             d += weight * one_by_dropout;
         });
         Self {

@@ -8,7 +8,7 @@ mod likelihood;
 
 pub(crate) use likelihood::add;
 
-use crate::counts::negative_binomial_tail;
+use crate::counts::{LEAST, negative_binomial_tail};
 use crate::error::InvalidValue;
 use crate::model::Transactions;
 use crate::root;
@@ -45,11 +45,11 @@ impl ParetoNbd {
 
     /// ln of the odds of being dead against alive:
     /// s ∫_{t_x}^T ((α+T)/(α+y))^(r+x) ((β+T)/(β+y))^s dy/(β+y).
-    fn ln_odds_dead(&self, it: &Summary) -> f64 {
+    fn ln_odds_dead(&self, it: &Summary, fast: bool) -> f64 {
         let kernel = self.kernel(it, it.t_x());
         let silence = it.silence();
         let mut sum = 0.0;
-        kernel.visit(silence, false, 0.0, |point| sum += point.mass / (kernel.of_dropout + point.u));
+        kernel.visit(silence, fast, 0.0, |point| sum += point.mass / point.dropout);
         (self.s * sum).ln()
             + kernel.rho * (silence / kernel.of_orders).ln_1p()
             + self.s * (silence / kernel.of_dropout).ln_1p()
@@ -67,11 +67,11 @@ impl Transactions for ParetoNbd {
     }
 
     fn p_alive(&self, it: &Summary) -> f64 {
-        logistic(-self.ln_odds_dead(it))
+        logistic(-self.ln_odds_dead(it, false))
     }
 
     fn ln_p_alive(&self, it: &Summary) -> f64 {
-        -softplus(self.ln_odds_dead(it))
+        -softplus(self.ln_odds_dead(it, false))
     }
 
     fn scale(&self, it: &Summary) -> f64 {
@@ -86,27 +86,50 @@ impl Transactions for ParetoNbd {
     }
 
     /// Negative binomials up to death or the horizon, whichever is first, mixed over the time of death.
-    fn tail_if_alive(&self, it: &Summary, t: f64) -> Vec<f64> {
+    fn tail_if_alive(&self, it: &Summary, t: f64, least: f64) -> Vec<f64> {
         let rho = self.rho(it);
         let orders = self.alpha + it.age();
         let dropout = self.beta + it.age();
         let deaths = Kernel { rho: 1e-9, s: self.s, of_orders: orders, of_dropout: dropout };
-        let mut tail = negative_binomial_tail(rho, (t / orders).ln_1p());
+        let mut tail = negative_binomial_tail(rho, (t / orders).ln_1p(), least);
         let survives = (-self.s * (t / dropout).ln_1p()).exp();
         for it in &mut tail {
             *it *= survives;
         }
+        let ratios: Vec<f64> = (0..tail.len()).map(|n| (rho + n as f64) / (n as f64 + 1.0)).collect();
+        let mut mass = vec![0.0; tail.len()];
         // The chance of no order falls by as many e-folds as orders are expected.
-        let orders_by_then = (rho * t / orders).min(600.0);
-        deaths.visit(t, true, orders_by_then, |point| {
-            let chance = self.s * point.mass / (dropout + point.u);
-            if chance > 1e-14 {
-                let before_death = negative_binomial_tail(rho, point.ln_orders);
-                for (sum, it) in tail.iter_mut().zip(&before_death) {
+        let expected = rho * t / orders;
+        // High counts are high powers of time, which few points cannot see.
+        let fast = least > LEAST;
+        deaths.visit(t, fast, expected.min(600.0), |point| {
+            let chance = self.s * point.mass / point.dropout;
+            if chance < 1e-14 {
+                return;
+            }
+            let ln_none = -rho * point.ln_orders;
+            if ln_none < -600.0 {
+                for (sum, it) in tail.iter_mut().zip(negative_binomial_tail(rho, point.ln_orders, least)) {
                     *sum += chance * it;
+                }
+                return;
+            }
+            let z = 1.0 - orders / point.orders;
+            let mut p = chance * ln_none.exp();
+            for (sum, ratio) in mass.iter_mut().zip(&ratios) {
+                *sum += p;
+                p *= z * ratio;
+                // Beyond the mode each term is less than the one before.
+                if p < least && z * ratio < 1.0 {
+                    break;
                 }
             }
         });
+        let mut above = 0.0;
+        for (sum, it) in tail.iter_mut().zip(mass).rev() {
+            above += it;
+            *sum += above;
+        }
         tail
     }
 
@@ -114,7 +137,7 @@ impl Transactions for ParetoNbd {
     fn order_within_if_alive(&self, it: &Summary, t: f64) -> f64 {
         let kernel = self.kernel(it, it.age());
         let mut sum = 0.0;
-        kernel.visit(t, false, 0.0, |point| sum += point.mass / (kernel.of_orders + point.u));
+        kernel.visit(t, true, 0.0, |point| sum += point.mass / point.orders);
         (kernel.rho * sum).min(1.0)
     }
 
@@ -127,6 +150,6 @@ impl Transactions for ParetoNbd {
     }
 
     fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
-        root::lapse(self, it, threshold)
+        root::lapse(self, it, threshold, |later| -softplus(self.ln_odds_dead(later, true)))
     }
 }

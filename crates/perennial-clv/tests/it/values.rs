@@ -58,6 +58,23 @@ fn the_fast_interval_agrees_with_the_exact_mixture() {
 }
 
 #[test]
+fn many_customers_are_valued_as_one_is() {
+    let it = valuation(0.002);
+    let customers: Vec<(Summary, Spend, f64)> = (0..20_000_u32)
+        .map(|i| {
+            let x = i * 7 % 5;
+            let t_x = if x == 0 { 0.0 } else { f64::from(i % 30) };
+            (Summary::new(x, t_x, 31.0).unwrap(), Spend { x, mean: 20.0 + f64::from(i % 90) }, 0.3)
+        })
+        .collect();
+    let values = it.value_all(&customers);
+    assert_eq!(values.len(), customers.len());
+    for (i, (customer, spent, margin)) in customers.iter().enumerate().step_by(97) {
+        assert_eq!(values[i], it.value(customer, spent, *margin));
+    }
+}
+
+#[test]
 fn profit_is_discounted_orders_times_spend_times_margin() {
     let it = valuation(continuous_rate(0.10, 365.25 / 7.0));
     let customer = Summary::new(7, 29.43, 38.86).unwrap();
