@@ -349,3 +349,6 @@ pub fn profile_record(
         payload: message.encode_to_vec().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

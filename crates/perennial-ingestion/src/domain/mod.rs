@@ -17,4 +17,4 @@ pub mod problem;
 pub mod settings;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -239,8 +239,11 @@ fn message_meaning(told: &Flat, about: &mut About, name: &str) -> Meaning {
 fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>) -> Result<(), Problem> {
     let mut zone = |field: &str, name: Option<String>| {
         let name = name?;
-        if jiff::tz::TimeZone::get(&name).is_ok() && name.len() <= 64 {
-            return Some(name);
+        // The name as the database of zones spells it, whatever the sender's case.
+        if let Ok(known) = jiff::tz::TimeZone::get(&name)
+            && let Some(spelled) = known.iana_name()
+        {
+            return Some(spelled.to_owned());
         }
         let quoted = shortened(&name, 60);
         let remedy = "use an IANA name such as Europe/Madrid; until then the workspace's zone counts";

@@ -182,7 +182,7 @@ fn a_zone_that_does_not_exist_costs_only_itself() {
     person.apply(&event, "k");
     assert_eq!(person.zone("Europe/Berlin").0, "Europe/Berlin");
     assert_eq!(person.locale(), "de-DE");
-    let there = read(r#"{"type":"page","anonymousId":"a","context":{"timezone":"Asia/Tokyo"}}"#).unwrap();
+    let there = read(r#"{"type":"page","anonymousId":"a","context":{"timezone":"asia/tokyo"}}"#).unwrap();
     person.apply(&there, "k");
     assert_eq!(person.zone("Europe/Berlin").0, "Asia/Tokyo");
 }

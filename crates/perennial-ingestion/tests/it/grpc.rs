@@ -7,6 +7,7 @@ crate::on_every_database!(
     the_first_amount_decides_the_currency,
     keys_are_made_listed_and_ended,
     what_is_history_is_marked,
+    a_workspace_never_sees_anothers_people,
 );
 
 mod cases {
@@ -193,5 +194,29 @@ mod cases {
             .collect();
         let expected = [("Live", false), ("Late", true), ("Imported", true)];
         assert_eq!(marked, expected.map(|(name, marked)| (name.to_owned(), marked)));
+    }
+
+    pub async fn a_workspace_never_sees_anothers_people(house: &House) {
+        let at = |workspace: &str| wire::IngestEventsRequest {
+            parent: format!("workspaces/{workspace}"),
+            events: vec![track("same", "ana", "A", &[]), track("bad", "", "A", &[])],
+            historical: false,
+        };
+        for workspace in ["main", "other"] {
+            let outcomes =
+                house.ingestion.clone().ingest_events(at(workspace)).await.unwrap().into_inner().outcomes;
+            // The same message id in another workspace is another event.
+            assert_eq!(outcomes[0].result(), Word::Accepted, "{workspace}");
+        }
+        let mine = house.lookup("ana").await.unwrap().name;
+        let theirs = mine.replace("workspaces/main/", "workspaces/other/");
+        let get = perennial_api::profile::v1::GetProfileRequest { name: theirs.clone() };
+        let refused = house.profiles.clone().get_profile(get).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound);
+        let read = perennial_api::profile::v1::ReadFactsRequest { name: theirs, ..Default::default() };
+        assert_eq!(house.profiles.clone().read_facts(read).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(house.rejected().await.len(), 1);
+        assert_eq!(house.stats().await.accepted_count, 1);
+        assert_eq!(house.read_facts(&mine).await.len(), 1);
     }
 }
