@@ -5,7 +5,7 @@ PROFILE := ci
 export CARGO_TARGET_DIR ?= $(or $(wildcard $(HOME)/.cache/perennial/target),$(CURDIR)/target)
 RUN_TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --cargo-profile $(PROFILE) --profile ci" || echo "test --profile $(PROFILE) --no-fail-fast")
 
-.PHONY: help demo run test test-quick clients check proto audit bench torture clean
+.PHONY: help demo run test test-quick clients check proto audit manifests bench torture clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +36,9 @@ proto: ## Lint the protos and compare them with the last published ones
 
 audit: ## Licences, bans and sources of everything we depend on
 	@tests/tools cargo-deny check bans licenses sources
+
+manifests: ## Render what deploys us, and hold it against Kubernetes' schemas and our rules
+	@deploy/check
 
 bench: ## Measure, beside the floors, in one run
 	@cargo bench -p perennial-clv
