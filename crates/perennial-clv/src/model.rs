@@ -7,7 +7,7 @@ use crate::error::InvalidValue;
 use crate::kind::Kind;
 use crate::nbd::Nbd;
 use crate::pareto::ParetoNbd;
-use crate::quadrature::GAUSS_12;
+use crate::quadrature::{GAUSS_8, GAUSS_12, Rule};
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,10 @@ pub(crate) trait Transactions {
     fn order_ever_if_alive(&self, _: &Summary) -> f64 {
         1.0
     }
+    /// A bound from below on that chance which costs nothing.
+    fn order_ever_at_least(&self, _: &Summary) -> f64 {
+        1.0
+    }
     /// `q` in (0, 1).
     fn next_order_if_alive(&self, it: &Summary, q: f64) -> Option<f64>;
     /// `threshold` in (0, 1).
@@ -50,10 +54,11 @@ pub(crate) trait Transactions {
         // Neither E nor the discount may change much within a panel.
         let panels = (reach / 1.2).max(rate * end / 8.0).ceil().max(1.0);
         let width = reach / panels;
+        let rule: &Rule = if reach <= 1.2 && rate * end <= 2.0 { &GAUSS_8 } else { &GAUSS_12 };
         let (mut times, mut weights) = (Vec::new(), Vec::new());
         let mut panel = 0.0;
         while panel < panels {
-            for &(u, weight) in &GAUSS_12.points {
+            for &(u, weight) in &rule.points {
                 let v = (panel + u) * width;
                 let t = scale * v.exp_m1();
                 times.push(t);
@@ -265,7 +270,12 @@ impl Model {
         }
         let alive = self.alive(it, given);
         let conditional = q / alive;
-        if conditional.is_nan() || conditional >= self.inner().order_ever_if_alive(it) {
+        if conditional.is_nan() || conditional >= 1.0 {
+            return None;
+        }
+        if conditional >= self.inner().order_ever_at_least(it)
+            && conditional >= self.inner().order_ever_if_alive(it)
+        {
             return None;
         }
         self.inner().next_order_if_alive(it, conditional)

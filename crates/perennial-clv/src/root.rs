@@ -33,6 +33,44 @@ pub(crate) fn between(mut low: f64, mut high: f64, mut f: impl FnMut(f64) -> f64
     if f_low == 0.0 { low } else { high }
 }
 
+/// The zero of a growing function from its value and slope: Newton steps from `start` inside a bracket that grows
+/// tighter, halved where a step leaves it; nothing if there is none up to [`FARTHEST`].
+pub(crate) fn newton(start: f64, f: impl Fn(f64) -> (f64, f64)) -> Option<f64> {
+    let (mut low, mut high) = (0.0, f64::INFINITY);
+    let mut v = start.clamp(1e-300, FARTHEST);
+    for _ in 0..300 {
+        let (value, slope) = f(v);
+        if value == 0.0 {
+            return Some(v);
+        }
+        if value < 0.0 {
+            low = v
+        } else {
+            high = v
+        }
+        let step = -value / slope;
+        let closed = high.is_finite() && high - low <= 4.0 * f64::EPSILON * high;
+        if step.abs() <= 1e-14 * v || closed {
+            return Some(v);
+        }
+        let next = v + step;
+        v = if slope > 0.0 && next > low && next < high.min(FARTHEST) {
+            next
+        } else if high.is_infinite() {
+            if v >= FARTHEST {
+                return None;
+            }
+            (2.0 * v).min(FARTHEST)
+        } else if low == 0.0 {
+            // Towards nought by orders of magnitude.
+            v * 0.1
+        } else {
+            0.5 * (low + high)
+        };
+    }
+    Some(v)
+}
+
 /// The first t with f(t) ≥ 0 for a growing f, or nothing; f(0) < 0 is assumed.
 fn crossing(scale: f64, f: impl Fn(f64) -> f64) -> Option<f64> {
     let at = |v: f64| scale * v.exp_m1();

@@ -182,6 +182,8 @@ struct Total {
     shape: f64,
     /// The scale γ + xm.
     scale: f64,
+    /// (shape/scale)^(1/3).
+    root: f64,
     exact: bool,
 }
 
@@ -198,7 +200,7 @@ impl Total {
         // The counts that matter, from where almost nothing lies below to where almost nothing lies above.
         let first = (1..=counts.largest()).find(|&n| counts.at_most(n) > 1e-6).unwrap_or(1);
         let last =
-            (first..=counts.largest()).take_while(|&n| counts.at_least(n) > 1e-5).last().unwrap_or(first);
+            (first..=counts.largest()).take_while(|&n| counts.at_least(n) > 1e-4).last().unwrap_or(first);
         let widest = (last - first).div_ceil(MOST_TERMS).max(1);
         let mut terms = Vec::with_capacity((last - first + 1).min(2 * MOST_TERMS));
         let mut n = first;
@@ -210,17 +212,17 @@ impl Total {
             terms.push(Term { chance, pn, inverse_root: pn.cbrt().recip(), ninth: 1.0 / (9.0 * pn) });
             n += stride;
         }
-        Self { nothing: counts.exactly(0), terms, shape, scale, exact: shape < FEW }
+        let root = (shape / scale).cbrt();
+        Self { nothing: counts.exactly(0), terms, shape, scale, root, exact: shape < FEW }
     }
 
     /// P(S ≤ s) and its slope by ln s at y = ln s.
     fn at_most(&self, y: f64) -> (f64, f64) {
-        let ratio = y.exp() / self.scale;
         if self.exact {
-            return (self.exactly_at_most(ratio), 0.0);
+            return (self.exactly_at_most(y.exp() / self.scale), 0.0);
         }
         // f = (S/pn) / (scale/shape) is distributed as F with 2pn and 2·shape degrees of freedom.
-        let root = (ratio * self.shape).cbrt();
+        let root = self.root * (y / 3.0).exp();
         let ours = 1.0 / (9.0 * self.shape);
         let (mut sum, mut slope) = (self.nothing, 0.0);
         for it in &self.terms {
@@ -253,7 +255,8 @@ impl Total {
         // Aim inside what the terms hold: the far tail was cut off.
         let held: f64 = self.nothing + self.terms.iter().map(|it| it.chance).sum::<f64>();
         let q = q.min(held * (1.0 - 1e-9));
-        let (near, narrow) = if self.exact { (1e-13, 1e-12) } else { (1e-4 * (1.0 - q), 1e-6) };
+        let (near, narrow) =
+            if self.exact { (1e-13, 1e-12) } else { (1e-3 * (1.0 - q).min(q - self.nothing), 1e-6) };
         let (mut low, mut high) = (-700.0, 700.0);
         let mut y = self.guess(q).ln().clamp(-600.0, 600.0);
         for _ in 0..200 {

@@ -145,11 +145,38 @@ impl Transactions for ParetoNbd {
         self.order_within_if_alive(it, f64::INFINITY)
     }
 
-    fn next_order_if_alive(&self, it: &Summary, q: f64) -> Option<f64> {
-        root::next_order(self, it, q)
+    /// Were dropping out on the faster of the two scales, (r+x)/(r+x+s).
+    fn order_ever_at_least(&self, it: &Summary) -> f64 {
+        if self.alpha <= self.beta { self.rho(it) / (self.rho(it) + self.s) } else { 0.0 }
     }
 
+    /// Newton on −ln(1 − F) in v = ln(1 + t/(α+T)), which without dropout is a straight line;
+    /// dF/dt = (r+x)/(α+T+t) · ((α+T)/(α+T+t))^(r+x) ((β+T)/(β+T+t))^s.
+    fn next_order_if_alive(&self, it: &Summary, q: f64) -> Option<f64> {
+        let kernel = self.kernel(it, it.age());
+        let goal = -(-q).ln_1p();
+        let v = root::newton(goal / kernel.rho, |v| {
+            let t = kernel.of_orders * v.exp_m1();
+            let came = self.order_within_if_alive(it, t);
+            let slope = kernel.rho * (-kernel.rho * v - self.s * (t / kernel.of_dropout).ln_1p()).exp();
+            (-(-came).ln_1p() - goal, slope / (1.0 - came))
+        })?;
+        Some((kernel.of_orders * v.exp_m1()).min(f64::MAX))
+    }
+
+    /// Newton on the log odds of being dead in v = ln(1 + silence/(β+t_x)):
+    /// d odds/dT = (r+x)/(α+T) · odds + s/(β+T) · (1 + odds).
     fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
-        root::lapse(self, it, threshold, |later| -softplus(self.ln_odds_dead(later, true)))
+        let scale = self.beta + it.t_x();
+        let goal = ((1.0 - threshold) / threshold).ln();
+        let v = root::newton(0.1, |v| {
+            let silence = scale * v.exp_m1();
+            let Some(later) = it.at_age(it.t_x() + silence) else { return (f64::INFINITY, 1.0) };
+            let ln_odds = self.ln_odds_dead(&later, true);
+            let (orders, dropout) = (self.alpha + later.age(), self.beta + later.age());
+            let slope = self.rho(it) / orders + self.s / dropout * (1.0 + (-ln_odds).exp());
+            (ln_odds - goal, slope * dropout)
+        })?;
+        Some((scale * v.exp_m1()).min(f64::MAX))
     }
 }
