@@ -39,7 +39,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let stages = domain::default_stages(config.currency).context("the default stages")?;
     let profiles = host.mesh.transport("perennial.profile.v1.ProfileService");
     let reader = Reader::new(ReaderParts {
-        fold: Segmentation::new(config.currency, stages),
+        fold: Segmentation::new(config.currency, stages)?,
         feed: feed.clone(),
         store: store.clone(),
         sources: vec![host.mesh.source("ingestion"), host.mesh.source("scoring")],

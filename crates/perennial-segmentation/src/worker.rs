@@ -8,7 +8,7 @@ use perennial_feed::{Fold, FoldFault, Record, Turn};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Channel, Currency, ProfileId, Timestamp, Workspace, from_micros, micros};
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::{
@@ -27,9 +27,18 @@ pub struct Segmentation {
     currency: Currency,
     stages: Vec<Stage>,
     books: Mutex<HashMap<Workspace, Arc<InForce>>>,
-    /// Event names that are written down already.
-    names: Mutex<HashSet<(Workspace, String)>>,
+    /// What is in force where nobody ever defined a segment.
+    elsewhere: Arc<InForce>,
+    names: Mutex<Names>,
     metrics: Metrics,
+}
+
+/// Event names that need not be written down again.
+#[derive(Default)]
+struct Names {
+    known: HashSet<(Workspace, String)>,
+    /// Left for writing by a batch that may yet have been rolled back.
+    unsure: Vec<(Workspace, String)>,
 }
 
 /// What is in force in one workspace.
@@ -97,8 +106,19 @@ pub fn compile(
 
 impl Segmentation {
     /// A fold with these stages.
-    pub fn new(currency: Currency, stages: Vec<Stage>) -> Self {
-        Self { currency, stages, books: Mutex::default(), names: Mutex::default(), metrics: Metrics::new() }
+    ///
+    /// # Errors
+    /// The stages cannot be in force together.
+    pub fn new(currency: Currency, stages: Vec<Stage>) -> Result<Self, StoreError> {
+        let rules = compile(currency, &stages, &[], 1)?;
+        Ok(Self {
+            currency,
+            stages,
+            books: Mutex::default(),
+            elsewhere: Arc::new(InForce { rules, refold_floor: 0 }),
+            names: Mutex::default(),
+            metrics: Metrics::new(),
+        })
     }
 
     /// The stages, in order.
@@ -133,10 +153,29 @@ impl Segmentation {
     fn is_new_name(&self, workspace: &Workspace, name: &str) -> bool {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded: whoever invents a name for every event costs an upsert, not memory.
-        if names.len() >= 50_000 {
-            names.clear();
+        if names.known.len() >= 50_000 {
+            names.known.clear();
         }
-        !name.is_empty() && name.len() <= 200 && names.insert((workspace.clone(), name.to_owned()))
+        let key = (workspace.clone(), name.to_owned());
+        let new = !name.is_empty() && name.len() <= 200 && names.known.insert(key.clone());
+        if new {
+            names.unsure.push(key);
+        }
+        new
+    }
+
+    /// Forgets the names that an earlier batch left and did not commit.
+    async fn make_sure_of_names(&self, db: &impl ConnectionTrait) -> Result<(), StoreError> {
+        let unsure = std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner).unsure);
+        let workspaces: BTreeSet<&Workspace> = unsure.iter().map(|it| &it.0).collect();
+        for workspace in workspaces {
+            let written = segments::event_names(db, workspace).await?;
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in unsure.iter().filter(|it| it.0 == *workspace && !written.contains(&it.1)) {
+                names.known.remove(key);
+            }
+        }
+        Ok(())
     }
 
     fn leave(&self, rules: &Rules, turn: &mut Turn<Row>, state: &State, changes: Vec<Change>) {
@@ -227,8 +266,8 @@ impl Fold for Segmentation {
             let in_force = self.in_force(tx, &workspace, &rulebook).await?;
             by_workspace.insert(workspace, in_force);
         }
-        let rules = compile(self.currency, &self.stages, &[], 1)?;
-        Ok(Arc::new(Book { by_workspace, elsewhere: Arc::new(InForce { rules, refold_floor: 0 }) }))
+        self.make_sure_of_names(tx).await?;
+        Ok(Arc::new(Book { by_workspace, elsewhere: self.elsewhere.clone() }))
     }
 
     fn apply(
