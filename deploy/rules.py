@@ -366,7 +366,7 @@ def main(compose_path, dockerfile_path, program, *paths):
         print(f"  {line}", file=sys.stderr)
     if wrong:
         sys.exit(f"manifests: {len(wrong)} wrong")
-    tried = "settings tried on the program" if program else "settings NOT tried, since no perennial is built"
+    tried = f"settings tried on {program}" if program else "settings NOT tried, since no perennial is built"
     print(f"manifests: {count} documents of {len(paths)} kustomizations, compose and Dockerfile are right; "
           f"{len(RULES)} rules bite; {tried}")
 
