@@ -55,7 +55,7 @@ impl Counts {
         self.tail.iter().skip(1).position(|it| *it <= above).unwrap_or(self.tail.len() - 1)
     }
 
-    /// E[X] = Σ P(X ≥ n).
+    /// The mean, Σ P(X ≥ n).
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.tail.iter().skip(1).rev().sum()

@@ -6,6 +6,7 @@ mod data;
 mod discrete;
 mod fits;
 mod holdout;
+mod hostile;
 mod points;
 mod properties;
 mod simulation;

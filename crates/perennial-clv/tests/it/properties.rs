@@ -32,7 +32,7 @@ fn customers() -> impl Strategy<Value = Summary> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_answer_is_a_number_in_its_range(model in models(), it in customers(), ln_t in -12.0_f64..14.0) {

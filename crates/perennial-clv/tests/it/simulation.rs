@@ -5,7 +5,7 @@ use perennial_clv::{GammaGamma, Given, Kind, Model, Rows, Status, Summary, fit};
 
 const CUTOFF: f64 = 39.0;
 const HORIZON: f64 = 39.0;
-const CUSTOMERS: usize = 200_000;
+const CUSTOMERS: usize = 100_000;
 
 fn models() -> Vec<Model> {
     let model = |kind: Kind, values: &[f64]| {
