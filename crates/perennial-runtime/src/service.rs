@@ -70,6 +70,13 @@ impl Service {
         self
     }
 
+    /// Drops the background tasks: the service answers, but does nothing unasked.
+    #[must_use]
+    pub fn without_tasks(mut self) -> Self {
+        self.starters.clear();
+        self
+    }
+
     /// Publishes the service's feed through the process's one `FeedService`.
     #[must_use]
     pub fn feed(mut self, feed: Feed) -> Self {

@@ -20,6 +20,8 @@ use super::value::Dates;
 
 /// Events of one batch: the most the edge takes at once.
 const BATCH: usize = 2_500;
+/// Bytes of one batch: somewhat less than the largest request.
+const BATCH_BYTES: usize = 3 << 20;
 /// Batches under way at a time.
 const AT_ONCE: usize = 3;
 
@@ -49,6 +51,16 @@ pub enum Item {
     Event(Box<Event>),
     /// A product of the catalogue.
     Product(Product),
+}
+
+impl Item {
+    /// Its size on the wire, in bytes, more or less.
+    fn size(&self) -> usize {
+        match self {
+            Self::Event(it) => prost::Message::encoded_len(&**it),
+            Self::Product(it) => 64 + it.id.len() + it.name.len() + it.category.len(),
+        }
+    }
 }
 
 /// A product of the catalogue, amounts as decimal text.
@@ -210,7 +222,8 @@ fn count(
 
 /// Reads all records; those before `skip` were dealt with by an earlier run, and are read only to count equal ones.
 fn read(mut source: Source, mut maker: Maker, skip: u64, out: &mpsc::Sender<Batch>) -> anyhow::Result<()> {
-    let mut made = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
+    let mut bytes = 0;
     let mut rejected: Vec<(u64, Rejected)> = Vec::new();
     let mut rows = 0_u64;
     // Rows of an order that is not whole yet are not done; nor are those rejected in between.
@@ -229,6 +242,7 @@ fn read(mut source: Source, mut maker: Maker, skip: u64, out: &mpsc::Sender<Batc
             // An order is whole when the row after it has come.
             done = if maker.kind == Kind::Orders { rows } else { rows + 1 };
             if done > skip {
+                bytes += whole.item.size();
                 made.push(whole);
             }
         }
@@ -238,7 +252,8 @@ fn read(mut source: Source, mut maker: Maker, skip: u64, out: &mpsc::Sender<Batc
             made.extend(maker.finish().filter(|_| rows > skip));
             done = rows;
         }
-        if made.len() >= BATCH || rejected.len() >= BATCH {
+        if made.len() >= BATCH || bytes >= BATCH_BYTES || rejected.len() >= BATCH {
+            bytes = 0;
             let later = rejected.iter().position(|(row, _)| *row >= done).unwrap_or(rejected.len());
             let kept = rejected.split_off(later);
             let ready = std::mem::replace(&mut rejected, kept).into_iter().map(|(_, it)| it).collect();

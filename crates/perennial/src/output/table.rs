@@ -39,6 +39,11 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.cells(cells.into());
+    }
+
+    /// Adds a row of fewer cells than headings, or of a number that is not known beforehand.
+    pub fn cells(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(|it| it.replace('\n', " ")).collect());
     }
 

@@ -93,7 +93,7 @@ const REMEMBERED: f64 = 0.75;
 fn power(campaign: &str) -> f64 {
     match campaign {
         "welcome" => 0.026,
-        "cart-reminder" => 0.085,
+        "cart" => 0.075,
         "at-risk-save" => 0.048,
         _ => 0.012,
     }
@@ -130,7 +130,7 @@ impl Reactions {
         let mut chance = Chance::new(seed, stream(&words) | 1 << 63);
         let recent = self.tired(letter);
         let cart = plan.carts.iter().rev().find(|it| it.at <= letter.at && hours(it.at, letter.at) < 96.0);
-        let about_cart = letter.campaign == "cart-reminder";
+        let about_cart = letter.campaign == "cart";
         let lines = match cart {
             Some(cart) if about_cart => cart.lines.clone(),
             _ => {

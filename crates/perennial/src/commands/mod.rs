@@ -1,0 +1,17 @@
+//! What the commands do, each in its own file: ask the services, show the answer.
+
+pub mod apply;
+pub mod describe;
+pub mod documents;
+pub mod explain;
+pub mod get;
+pub mod imports;
+pub mod keys;
+pub mod parked;
+pub mod pause;
+pub mod report;
+pub mod score;
+pub mod status;
+mod when;
+
+pub use when::{instant, instant_of, local};

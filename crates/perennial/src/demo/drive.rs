@@ -1,0 +1,262 @@
+//! The one driver of the simulated clock: an hour forward, wait until nothing is left to do, tell what happened in it,
+//! wait again, see what came into the inboxes.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use perennial_api::clock::v1::clock_service_client::ClockServiceClient;
+use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, GetClockStatusRequest};
+use perennial_api::ingestion::v1::event_outcome::Result as Taken;
+use perennial_api::ingestion::v1::{Event, GetIngestStatsRequest, IngestEventsRequest};
+use perennial_api::loyalty::v1::{GetCouponRequest, GetOfferRequest, Offer};
+use perennial_rpc::{Transport, client, time};
+use perennial_types::{Timestamp, from_micros, micros};
+
+use super::browser::Browser;
+use super::fingerprint::Fingerprint;
+use super::inbox::{Inbox, Mail};
+use crate::cli::Demo;
+use crate::embedded::Here;
+use crate::output;
+use crate::session::{Session, told};
+use crate::simulator::{Coupon, Customer, Happening, Letter, Shop, What, wire};
+
+/// How long the process may be busy with one slice before that counts as stuck.
+const STUCK: Duration = Duration::from_secs(120);
+/// Events of one request.
+const BATCH: usize = 2_000;
+
+/// A simulation that is over.
+pub struct Driven {
+    /// The shop, which knows the truth.
+    pub shop: Shop,
+    /// Where the clock stands.
+    pub end: Timestamp,
+    /// Messages that reached an inbox, by campaign.
+    pub mails: u64,
+    /// Events in the log.
+    pub events: i64,
+    /// How long it took.
+    pub took: Duration,
+    /// What was sent, as one hash.
+    pub letters: Fingerprint,
+}
+
+struct Driver<'a> {
+    session: &'a Session,
+    clock: ClockServiceClient<Transport>,
+    shop: Shop,
+    inbox: Inbox,
+    browser: Browser,
+    /// What can be done with messages that came, by their ids.
+    links: HashMap<String, Links>,
+    offers: HashMap<String, Offer>,
+    letters: Fingerprint,
+    mails: u64,
+}
+
+/// The links of a message that a customer may still follow.
+struct Links {
+    open: Option<String>,
+    click: Option<String>,
+    unsubscribe: Option<String>,
+}
+
+/// Runs the shop from its first day to its last.
+pub async fn drive(
+    session: &Session,
+    here: &Here,
+    mail: &Path,
+    shop: Shop,
+    what: &Demo,
+) -> anyhow::Result<Driven> {
+    let began = Instant::now();
+    let bar = output::days(u64::from(what.days));
+    if session.is_json() {
+        bar.clear();
+    }
+    let mesh = &here.host.mesh;
+    let mut driver = Driver {
+        session,
+        clock: client!(ClockServiceClient::new(mesh.transport("perennial.clock.v1.ClockService"))),
+        inbox: Inbox::at(mail),
+        browser: Browser::new(here.http),
+        links: HashMap::new(),
+        offers: HashMap::new(),
+        letters: Fingerprint::default(),
+        mails: 0,
+        shop,
+    };
+    let slice = i64::from(what.slice) * 3_600_000_000;
+    let start = micros(driver.shop.settings().start);
+    let end = start + i64::from(what.days) * 86_400_000_000;
+    let mut now = start;
+    let mut told_events = 0_u64;
+    driver.quiet().await?;
+    while now < end {
+        let status = driver.status().await?;
+        let next = [driver.shop.next_at().map(micros), next_due(&status)].into_iter().flatten().min();
+        // The next slice in which anything is to happen, timers included.
+        let slices =
+            next.map_or(i64::MAX, |it| (it - start).div_euclid(slice) + i64::from((it - start) % slice != 0));
+        now = start.saturating_add(slices.saturating_mul(slice)).max(now + slice).min(end);
+        told_events += driver.slice(from_micros(now)).await?;
+        let day = u64::try_from((now - start) / 86_400_000_000).unwrap_or_default();
+        bar.set(day);
+        bar.say(format!(
+            "{} events   {} e-mails",
+            output::thousands(told_events),
+            output::thousands(driver.mails)
+        ));
+    }
+    bar.clear();
+    let request = GetIngestStatsRequest { name: format!("{}/ingestStats", session.parent()) };
+    let stats = session.ingestion().get_ingest_stats(request).await.map_err(told)?.into_inner();
+    let Driver { shop, mails, letters, .. } = driver;
+    Ok(Driven {
+        shop,
+        end: from_micros(end),
+        mails,
+        events: stats.accepted_count,
+        took: began.elapsed(),
+        letters,
+    })
+}
+
+fn next_due(status: &ClockStatus) -> Option<i64> {
+    time::from_wire(status.next_due_time.as_ref()?, "next_due_time").ok().map(micros)
+}
+
+impl Driver<'_> {
+    async fn status(&mut self) -> anyhow::Result<ClockStatus> {
+        let answer = self.clock.get_clock_status(GetClockStatusRequest {}).await;
+        Ok(answer.map_err(told)?.into_inner())
+    }
+
+    /// Waits for two equal answers that nothing is left to do.
+    async fn quiet(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let mut before: Option<u64> = None;
+        loop {
+            let status = self.status().await?;
+            if status.quiet && before == Some(status.activity) {
+                return Ok(());
+            }
+            before = status.quiet.then_some(status.activity);
+            ensure!(began.elapsed() < STUCK, "the services do not come to rest: run with -v to see why");
+            if status.quiet {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// One slice of time, ending now. Answers how many events the shop told.
+    async fn slice(&mut self, now: Timestamp) -> anyhow::Result<u64> {
+        let request = AdvanceClockRequest { now: Some(time::to_wire(now)) };
+        self.clock.advance_clock(request).await.map_err(told)?;
+        self.quiet().await?;
+        let happened = self.shop.until(now);
+        let count = happened.len() as u64;
+        if !happened.is_empty() {
+            self.tell(&happened).await?;
+            self.quiet().await?;
+        }
+        self.read_mail(now).await?;
+        Ok(count)
+    }
+
+    /// Sends the shop's events, and follows the links that customers follow.
+    async fn tell(&mut self, happened: &[Happening]) -> anyhow::Result<()> {
+        let mut events: Vec<Event> = Vec::new();
+        for it in happened {
+            let customer = self.shop.customer(it.customer).context("a customer that there is not")?;
+            events.extend(wire::event(customer, it));
+            self.follow(&it.what).await?;
+        }
+        let mut rest = events.into_iter().peekable();
+        while rest.peek().is_some() {
+            let events: Vec<Event> = rest.by_ref().take(BATCH).collect();
+            let request = IngestEventsRequest { parent: self.session.parent(), events, historical: false };
+            let outcomes = self.session.ingestion().ingest_events(request).await.map_err(told)?.into_inner();
+            if let Some(bad) = outcomes.outcomes.iter().find(|it| it.result() == Taken::Rejected) {
+                bail!("the shop sent an event that was refused: {}", bad.reason);
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self, what: &What) -> anyhow::Result<()> {
+        let link = |links: &HashMap<String, Links>, id: &str, of: fn(&Links) -> &Option<String>| {
+            links.get(id).and_then(|it| of(it).clone())
+        };
+        match what {
+            What::Opened(id) => {
+                if let Some(path) = link(&self.links, id, |it| &it.open) {
+                    self.browser.get(&path).await?;
+                }
+            }
+            What::Clicked(id) => {
+                if let Some(path) = link(&self.links, id, |it| &it.click) {
+                    self.browser.get(&path).await?;
+                }
+            }
+            What::Unsubscribed(id) => {
+                if let Some(path) = link(&self.links, id, |it| &it.unsubscribe) {
+                    self.browser.post(&path, "List-Unsubscribe=One-Click").await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Hands what came to the customers. In the order of customer, campaign and step: ids are new in every run.
+    async fn read_mail(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let mails = self.inbox.collect()?;
+        if mails.is_empty() {
+            return Ok(());
+        }
+        let mut letters = Vec::with_capacity(mails.len());
+        for mail in mails {
+            self.mails += 1;
+            let Some(customer) = Customer::of_email(&mail.to) else { continue };
+            let coupon = match &mail.coupon {
+                Some(code) => self.coupon(code).await?,
+                None => None,
+            };
+            let Mail { id, campaign, step, open, click, unsubscribe, .. } = mail;
+            self.links.insert(id.clone(), Links { open, click, unsubscribe });
+            letters.push(Letter { id, customer, campaign, step, at: now, coupon });
+        }
+        letters.sort_by(|a, b| (a.customer, &a.campaign, &a.step).cmp(&(b.customer, &b.campaign, &b.step)));
+        for letter in &letters {
+            self.letters.letter(letter);
+            self.shop.receive(letter);
+        }
+        Ok(())
+    }
+
+    async fn coupon(&mut self, code: &str) -> anyhow::Result<Option<Coupon>> {
+        let request = GetCouponRequest { name: self.session.name("coupons", code) };
+        let coupon = self.session.loyalty().get_coupon(request).await.map_err(told)?.into_inner();
+        if !self.offers.contains_key(&coupon.offer) {
+            let request = GetOfferRequest { name: self.session.name("offers", &coupon.offer) };
+            let offer = self.session.loyalty().get_offer(request).await.map_err(told)?.into_inner();
+            self.offers.insert(coupon.offer.clone(), offer);
+        }
+        let (Some(offer), Some(until)) = (self.offers.get(&coupon.offer), coupon.expire_time.as_ref()) else {
+            return Ok(None);
+        };
+        Ok(Some(Coupon {
+            code: coupon.code,
+            per_mille: offer.per_mille.into(),
+            amount: offer.amount_minor,
+            free_shipping: offer.free_shipping,
+            until: time::from_wire(until, "expire_time")?,
+        }))
+    }
+}
