@@ -128,6 +128,9 @@ impl App {
         }
         let now = self.clock.now();
         let tx = self.store.write().await?;
+        if !update.validate_only {
+            campaigns::begin_change(&tx).await?;
+        }
         let known = campaigns::find(&tx, workspace, name).await?;
         let (stored, change) = match known {
             None if !update.allow_missing => return Err(Error::NotFound(name.to_owned())),

@@ -154,9 +154,10 @@ impl Step<'_> {
             return Gate::Pass(Outcome::Skipped, Reason::new("when", "its condition does not hold"));
         }
         if let Some(offer) = &message.offer
-            && offer.when.as_ref().is_some_and(|it| !it.holds(view))
+            && let Some(when) = offer.when.as_ref().filter(|it| !it.holds(view))
         {
-            let text = format!("{}: not ({})", offer.coupon, offer.when_text);
+            let figures = when.figures(view, self.policy.currency);
+            let text = format!("{}: not ({}), since {figures}", offer.coupon, offer.when_text);
             return Gate::Pass(Outcome::NotOffered, Reason::new("offer", text));
         }
         let channel = message.channel.as_str();

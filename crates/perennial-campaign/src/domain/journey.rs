@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use perennial_types::{from_micros, micros};
 
-use super::definition::{Campaign, Op, Reenter, Until};
+use super::definition::{Campaign, Op, Reenter, Trigger, Until};
 use super::effect::{Entered, Exposed, Outcome, Reason, Row};
 use super::events::Event;
 use super::expr::View;
@@ -62,14 +62,21 @@ impl Step<'_> {
         }
         for place in left {
             if let Some(instance) = state.instances.remove(&place) {
-                let text = match event.properties.get("order_id") {
-                    Some(order) => format!("order {order}"),
+                let text = match event.properties.get("order_id").map(ToString::to_string) {
+                    Some(id) => self.order_text(state, &id),
                     None => event.names().last().unwrap_or_default().to_owned(),
                 };
                 let at = micros(self.at);
                 self.leave(state, &instance, at, Outcome::GoalReached, Reason::new("goal", text));
             }
         }
+    }
+
+    fn order_text(&self, state: &State, id: &str) -> String {
+        let Some(order) = state.orders.get(id) else { return format!("order {id}") };
+        let currency = self.policy.currency;
+        let (revenue, profit) = (currency.format(order.net_revenue()), currency.format(order.net_profit()));
+        format!("order {id}, {revenue} {currency}, profit {profit} {currency}")
     }
 
     /// Records that an instance has come to an end.
@@ -184,7 +191,7 @@ impl Step<'_> {
             messaged: false,
         };
         let occurrence = instance.occurrence();
-        let mut reasons = vec![];
+        let mut reasons = vec![Reason::new("trigger", trigger_text(&campaign.trigger, state, &instance))];
         if draw.blocked {
             let text = match draw.held_out {
                 true => format!("held out: {:.0} % of this campaign are", draw.share * 100.0),
@@ -308,6 +315,21 @@ impl Step<'_> {
             }
         }
         state.instances.insert(place.to_owned(), instance);
+    }
+}
+
+/// What started an instance, in words.
+fn trigger_text(trigger: &Trigger, state: &State, instance: &Instance) -> String {
+    let it = |name: &str| instance.it.get(name).map(ToString::to_string).unwrap_or_default();
+    match trigger {
+        Trigger::Event { name, .. } => format!("event {name}"),
+        Trigger::Segment { name, entered: true } => format!("entered segment {name}"),
+        Trigger::Segment { name, entered: false } => format!("left segment {name}"),
+        Trigger::Stage(to) => format!("stage {} to {to}", it("from")),
+        Trigger::Overdue => {
+            format!("overdue: expected by {} (model {})", it("expected_by"), state.score.model)
+        }
+        Trigger::Date { name, .. } => format!("date of {name}"),
     }
 }
 

@@ -85,13 +85,16 @@ pub async fn save(db: &impl ConnectionTrait, workspace: &Workspace, campaign: &S
         campaign.definition.as_str().into(),
         micros(campaign.updated).into(),
     ];
-    execute(db, "saving a campaign's version", sql, values).await?;
-    execute(db, "the revision", "UPDATE campaign_revision SET revision = revision + 1", vec![])
-        .await
-        .map(drop)
+    execute(db, "saving a campaign's version", sql, values).await.map(drop)
 }
 
-/// Changes with every change of any campaign; locks it for whoever is about to change one.
+/// Begins a change: whoever changes a campaign at the same time waits, and every reader's book becomes stale.
+pub async fn begin_change(db: &impl ConnectionTrait) -> Result<()> {
+    let sql = "UPDATE campaign_revision SET revision = revision + 1";
+    execute(db, "the revision", sql, vec![]).await.map(drop)
+}
+
+/// Changes with every change of any campaign.
 pub async fn revision(db: &impl ConnectionTrait) -> Result<i64> {
     let row = query_one(db, "the revision", "SELECT revision FROM campaign_revision", vec![]).await?;
     row.as_ref().map_or(Ok(0), |it| get(it, "revision"))

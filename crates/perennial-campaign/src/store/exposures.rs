@@ -104,7 +104,7 @@ pub async fn arms(
 }
 
 const OUTCOMES: [(&str, &str); 3] = [
-    ("c", "CASE WHEN converted THEN 1.0 ELSE 0.0 END"),
+    ("c", "CAST(CASE WHEN converted THEN 1 ELSE 0 END AS DOUBLE PRECISION)"),
     ("r", "CAST(revenue AS DOUBLE PRECISION)"),
     ("p", "CAST(profit AS DOUBLE PRECISION)"),
 ];

@@ -30,7 +30,8 @@ async fn welcome_runs_from_consent_to_the_first_order() {
             ["entered", "welcome-benefits sent", "welcome-reason sent", "goal_reached"]
         );
         assert_eq!(entries[1].delivery, "claimed");
-        assert_eq!(entries[3].reasons[0].text, "order 1");
+        assert_eq!(entries[0].reasons[0].text, "event Consent Given");
+        assert_eq!(entries[3].reasons[0].text, "order 1, 50.00 EUR, profit 25.00 EUR");
         {
             let ledger = world.taken.look();
             let message = &ledger.messages[0];
@@ -229,6 +230,17 @@ async fn every_other_playbook_sends_its_first_message() {
                 sent.iter().filter(|it| it.outcome == "sent").map(|it| it.step.clone()).collect();
             assert_eq!(sent.first().map(String::as_str), Some(template), "{name}");
         }
+        world.live(playbook("referral/campaign.yaml")).await;
+        let profile = world.profile(&key("referral", 0.1, false)).await;
+        world.consents(profile).await;
+        for order in ["1", "2", "3", "4"] {
+            world.orders(profile, order, 5_000).await;
+        }
+        world.advance(8 * DAY).await;
+        let mut found = outcomes(&world.explain(profile, "referral").await);
+        // The playbooks that ran before share the slots of the week.
+        found.retain(|it| !it.ends_with("waiting"));
+        assert_eq!(found, ["not_entered", "entered", "referral-invitation sent", "finished"]);
         for (name, stage, template) in
             [("win-back", "lapsed", "win-back-news"), ("community", "loyal", "community-invitation")]
         {

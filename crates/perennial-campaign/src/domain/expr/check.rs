@@ -320,7 +320,32 @@ fn calculated(operator: Operator, left: Type, right: Type) -> Option<Type> {
     }
 }
 
+impl Field {
+    /// Its name in expressions, and whether it is money.
+    pub fn name(self) -> (&'static str, bool) {
+        let found = FIELDS.iter().find(|(_, field, _)| *field == self);
+        found.map_or(("", false), |(name, _, kind)| (*name, *kind == Type::Money))
+    }
+}
+
 impl Expr {
+    /// What it asks of the profile, each once.
+    pub fn fields(&self, found: &mut Vec<Field>) {
+        match self {
+            Self::Field(field) if !found.contains(field) => found.push(*field),
+            Self::Not(a) | Self::Negate(a) => a.fields(found),
+            Self::And(a, b) | Self::Or(a, b) | Self::Compare(_, a, b) | Self::Calculate(_, a, b) => {
+                a.fields(found);
+                b.fields(found);
+            }
+            Self::In(a, list) => {
+                a.fields(found);
+                list.iter().for_each(|it| it.fields(found));
+            }
+            _ => {}
+        }
+    }
+
     /// The events it asks about with `did`.
     pub fn events(&self, found: &mut std::collections::BTreeSet<String>) {
         match self {

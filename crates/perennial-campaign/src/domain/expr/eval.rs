@@ -1,6 +1,6 @@
 //! Evaluation over what is known of one profile at one instant.
 
-use perennial_types::{Properties, Scalar, Timestamp, micros};
+use perennial_types::{Currency, Properties, Scalar, Timestamp, micros};
 
 use super::check::{Expr, Field};
 use super::parse::Operator;
@@ -36,6 +36,25 @@ impl Expr {
     #[must_use]
     pub fn holds(&self, view: View<'_>) -> bool {
         self.value(view) == Value::Bool(true)
+    }
+
+    /// The figures it was decided by, such as `clv.expected_profit_90d is 6.10 EUR`.
+    #[must_use]
+    pub fn figures(&self, view: View<'_>, currency: Currency) -> String {
+        let mut fields = Vec::new();
+        self.fields(&mut fields);
+        let figure = |field: &Field| {
+            let (name, money) = field.name();
+            match field.value(view) {
+                Value::Null => format!("{name} is not known"),
+                Value::Bool(it) => format!("{name} is {it}"),
+                Value::Text(it) => format!("{name} is {it}"),
+                #[expect(clippy::cast_possible_truncation, reason = "a cast from a double saturates")]
+                Value::Number(it) if money => format!("{name} is {} {currency}", currency.format(it as i64)),
+                Value::Number(it) => format!("{name} is {}", (it * 1_000.0).round() / 1_000.0),
+            }
+        };
+        fields.iter().map(figure).collect::<Vec<_>>().join(", ")
     }
 
     /// What it comes to.

@@ -150,7 +150,7 @@ fn week() -> impl Strategy<Value = Vec<(i64, Happening)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn caps_quiet_hours_and_consent_hold_in_any_order_of_events(start in starts(), happenings in week()) {

@@ -59,7 +59,7 @@ fn whoever_orders_leaves_before_the_next_message() {
     sim.order("2026-03-04T09:59:59.999999Z", "1", 5_000);
     sim.advance(at("2026-03-10T00:00:00Z"));
     assert_eq!(sim.sends.len(), 1, "{:?}", sim.story());
-    assert_eq!(sim.reason(Outcome::GoalReached), "goal: order 1");
+    assert_eq!(sim.reason(Outcome::GoalReached), "goal: order 1, 50.00 EUR, profit 25.00 EUR");
     let exposure = &sim.state.exposures["welcome"];
     assert_eq!((exposure.totals.converted, exposure.totals.profit), (true, 2_500));
 }
@@ -149,7 +149,8 @@ fn the_overdue_instant_starts_a_ladder_and_value_decides_on_the_offer() {
             }
             None => assert_eq!(
                 sim.reason(Outcome::NotOffered),
-                "offer: free-shipping: not (clv.expected_profit_90d > money(\"8.00\"))"
+                "offer: free-shipping: not (clv.expected_profit_90d > money(\"8.00\")), since clv.expected_profit_90d is \
+                 6.10 EUR"
             ),
         }
     }
