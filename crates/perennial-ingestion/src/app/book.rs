@@ -1,6 +1,6 @@
 //! The settings of workspaces, as they are now.
 
-use perennial_store::Store;
+use perennial_store::{ConnectionTrait, Store};
 use perennial_types::{Currency, Workspace};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,16 +68,36 @@ impl Book {
         Ok((kept.settings, kept.fixed))
     }
 
-    async fn kept(&self, workspace: &Workspace) -> Result<Kept> {
-        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).cloned();
-        match known {
-            Some(kept) if kept.read.elapsed() < FRESH => Ok(kept),
-            _ => self.read(workspace).await,
+    /// The settings of a workspace, read within a transaction: one that holds the only writer must not wait for a
+    /// connection besides.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn settings_within(
+        &self,
+        tx: &impl ConnectionTrait,
+        workspace: &Workspace,
+    ) -> Result<Arc<Settings>> {
+        match self.fresh(workspace) {
+            Some(kept) => Ok(kept.settings),
+            None => Ok(self.read(tx, workspace).await?.settings),
         }
     }
 
-    async fn read(&self, workspace: &Workspace) -> Result<Kept> {
-        let decided = settings::read(self.0.store.read(), workspace).await?;
+    async fn kept(&self, workspace: &Workspace) -> Result<Kept> {
+        match self.fresh(workspace) {
+            Some(kept) => Ok(kept),
+            None => self.read(self.0.store.read(), workspace).await,
+        }
+    }
+
+    fn fresh(&self, workspace: &Workspace) -> Option<Kept> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).cloned();
+        known.filter(|it| it.read.elapsed() < FRESH)
+    }
+
+    async fn read(&self, db: &impl ConnectionTrait, workspace: &Workspace) -> Result<Kept> {
+        let decided = settings::read(db, workspace).await?;
         let config = &self.0.config;
         let currency = decided.currency.or(config.currency);
         let settings = Settings {
@@ -102,7 +122,7 @@ impl Book {
         let tx = self.0.store.write().await?;
         settings::adopt(&tx, workspace, currency).await?;
         Store::commit(tx).await?;
-        Ok(self.read(workspace).await?.settings)
+        Ok(self.read(self.0.store.read(), workspace).await?.settings)
     }
 
     /// Changes settings.
@@ -137,6 +157,6 @@ impl Book {
         decided.rates = change.rates;
         settings::write(&tx, workspace, &decided).await?;
         Store::commit(tx).await?;
-        Ok(self.read(workspace).await?.settings)
+        Ok(self.read(self.0.store.read(), workspace).await?.settings)
     }
 }

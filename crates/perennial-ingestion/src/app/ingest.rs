@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::App;
-use super::lane::Job;
 use super::pass::{Taken, partition};
+use super::queue::Job;
 use crate::domain::call::{CallKind, Label, Shared};
 use crate::domain::event::{Event, Meaning};
 use crate::domain::flat::Flat;

@@ -1,108 +1,30 @@
 //! One committer a lane: it drains its queue, and commits what it finds in one transaction. Senders are answered when
 //! all of theirs is committed.
 
-use perennial_feed::{Bell, Feed, Merge, Topic};
+use perennial_feed::{Feed, Merge};
 use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{ProfileId, Workspace};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::book::Book;
 use super::pass::{Effects, Pass, Taken, merge_record, profile_record};
+use super::queue::{Job, Queue, Queues};
 use crate::domain::event::Event;
 use crate::domain::normalise::former;
-use crate::domain::settings::Settings;
 use crate::error::{Error, Result};
 use crate::store::{counters, events, merges, profiles, seen};
 
-/// Most events of one transaction.
-const BATCH: usize = 4_000;
 /// How often a batch is tried before its senders are told to send again.
 const TRIES: usize = 4;
 /// How often a job may be handed from lane to lane.
 const HOPS: usize = 32;
 
-/// Events of one request that concern the same people, in order: they are taken in one after the other.
-pub struct Job {
-    /// The workspace's settings.
-    pub settings: Arc<Settings>,
-    /// The events, with their places in the request.
-    pub events: Arc<Vec<(usize, Event)>>,
-    /// How many are done.
-    pub done: usize,
-    /// What became of those.
-    pub outcomes: Vec<(usize, Taken)>,
-    /// How often it was handed on.
-    pub hops: usize,
-    /// Who waits for it.
-    pub reply: oneshot::Sender<Vec<(usize, Taken)>>,
-}
-
 /// How far an attempt came with a job.
 struct Reached {
     outcomes: Vec<(usize, Taken)>,
     elsewhere: Option<u16>,
-}
-
-/// The queues of all lanes. Cheap to clone.
-#[derive(Clone)]
-pub struct Queues(Arc<Inner>);
-
-struct Inner {
-    lanes: Vec<Queue>,
-    bell: Bell,
-    waiting: AtomicUsize,
-    most: usize,
-}
-
-struct Queue {
-    partitions: Vec<u16>,
-    topic: Topic,
-    jobs: Mutex<VecDeque<Job>>,
-}
-
-impl Queues {
-    /// Empty queues, one for each lane of `store`, of at most `most` events together.
-    pub fn new(store: &Store, bell: Bell, most: usize) -> Self {
-        let lanes = store.lanes(perennial_feed::PARTITIONS).into_iter().enumerate().map(|(n, partitions)| {
-            Queue { partitions, topic: Topic::other(&format!("ingestion lane {n}")), jobs: Mutex::default() }
-        });
-        Self(Arc::new(Inner { lanes: lanes.collect(), bell, waiting: AtomicUsize::new(0), most }))
-    }
-
-    /// How many lanes there are.
-    pub fn lanes(&self) -> usize {
-        self.0.lanes.len()
-    }
-
-    /// Takes room for `events` more.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] if there is none.
-    pub fn reserve(&self, events: usize) -> Result<()> {
-        let grow = |waiting: usize| {
-            // A request larger than all the room may still come in alone.
-            (waiting == 0 || waiting + events <= self.0.most).then_some(waiting + events)
-        };
-        let grown = self.0.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, grow);
-        grown.map(|_| ()).map_err(|_| Error::Busy)
-    }
-
-    /// Gives the room of `events` back.
-    pub fn release(&self, events: usize) {
-        self.0.waiting.fetch_sub(events, Ordering::SeqCst);
-    }
-
-    /// Puts a job into the queue of the lane that has `partition`.
-    pub fn push(&self, partition: u16, job: Job) {
-        let Some(lane) = self.0.lanes.iter().find(|it| it.partitions.contains(&partition)) else { return };
-        lane.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
-        self.0.bell.ring(&lane.topic);
-    }
 }
 
 /// A lane's committer.
@@ -139,15 +61,16 @@ impl Lane {
     /// # Errors
     /// Never; what fails is told to the senders.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let inner = self.queues.0.clone();
-        let Some(queue) = inner.lanes.get(self.number) else { return Ok(()) };
-        let listener = inner.bell.listener(format!("ingestion lane {}", self.number), [queue.topic.clone()]);
+        let queues = self.queues.clone();
+        let Some(queue) = queues.lane(self.number) else { return Ok(()) };
+        let listener =
+            queues.bell().listener(format!("ingestion lane {}", self.number), [queue.topic.clone()]);
         // A merge that a crash left half told is told before anything else.
         if let Err(Failed::Refused(error)) = self.attempt(queue, &[]).await {
             tracing::warn!(error = %perennial_rpc::Chain(&error), "pending merges were not told at the start");
         }
         while !stop.is_cancelled() {
-            let jobs = take(queue);
+            let jobs = queue.take();
             if jobs.is_empty() {
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -157,8 +80,7 @@ impl Lane {
             }
             self.settle(queue, jobs).await;
         }
-        // Whoever still waits hears that nothing is certain, and sends again.
-        queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        queue.clear();
         Ok(())
     }
 
@@ -213,13 +135,15 @@ impl Lane {
         let mut records = Vec::new();
         let mut written = Vec::new();
         let turn = seen::turn(&tx).await?;
-        let pending = merges::take_pending(&tx, &queue.partitions).await?;
+        let mut told = merges::pending(&tx, &queue.partitions).await?;
         let mut reached: Vec<Reached> =
             jobs.iter().map(|_| Reached { outcomes: Vec::new(), elsewhere: None }).collect();
-        for merged in &pending {
+        for merged in &mut told {
+            merged.told = Some(records.len());
             let merge = Merge { id: merged.id, from: merged.from, into: merged.into };
             records.push(merge_record(&merged.workspace, Merge::INTO, merge, merged.historical));
         }
+        self.tell_survivors(&tx, &told, &mut records).await?;
         let mut workspaces: BTreeMap<&Workspace, Vec<usize>> = BTreeMap::new();
         for (n, job) in jobs.iter().enumerate() {
             workspaces.entry(&job.settings.workspace).or_default().push(n);
@@ -258,11 +182,14 @@ impl Lane {
             }
             let offset = records.len();
             records.append(&mut effects.records);
+            told.extend(effects.merges.into_iter().map(|mut it| {
+                it.told = it.told.map(|place| offset + place);
+                it
+            }));
             for (place, profile, first, many) in effects.logged {
                 written.push((workspace, todo[place], profile, offset + first, many));
             }
         }
-        self.tell_survivors(&tx, &pending, &mut records).await?;
         counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
         let places = Places::of(&records);
         let appended = if records.is_empty() { None } else { Some(self.feed.append(&tx, records).await?) };
@@ -271,6 +198,7 @@ impl Lane {
             events::row(workspace, event, profile, seqs.get(first).copied().unwrap_or_default(), many)
         });
         events::insert(&tx, rows.collect()).await?;
+        merges::write(&tx, &told, &seqs).await?;
         Store::commit(tx).await?;
         if let Some(appended) = appended {
             self.feed.announce(appended);
@@ -293,7 +221,6 @@ impl Lane {
         let moved = std::mem::take(&mut effects.moved).into_iter().collect();
         profiles::move_identifiers(tx, workspace, moved).await?;
         profiles::save(tx, workspace, changed).await?;
-        merges::insert(tx, &effects.merges).await?;
         Ok(())
     }
 
@@ -301,18 +228,18 @@ impl Lane {
     async fn tell_survivors(
         &self,
         tx: &DatabaseTransaction,
-        pending: &[merges::Merged],
+        told: &[merges::Merged],
         records: &mut Vec<perennial_feed::NewRecord>,
     ) -> std::result::Result<(), Failed> {
         let mut survivors: BTreeMap<&Workspace, BTreeSet<ProfileId>> = BTreeMap::new();
-        for merged in pending {
+        for merged in told {
             survivors.entry(&merged.workspace).or_default().insert(merged.into);
         }
         for (workspace, ids) in survivors {
-            let settings = self.book.settings(workspace).await?;
+            let settings = self.book.settings_within(tx, workspace).await?;
             for profile in profiles::load(tx, workspace, ids.into_iter().collect(), false).await? {
                 let reach = profile.person.reach(&profile.identifiers, &settings.time_zone);
-                let historical = pending.iter().filter(|it| it.into == profile.id).all(|it| it.historical);
+                let historical = told.iter().filter(|it| it.into == profile.id).all(|it| it.historical);
                 records.push(profile_record(workspace, profile.id, &profile.draw_key, &reach, historical));
             }
         }
@@ -343,20 +270,6 @@ async fn load(
         }
         loaded.extend(profiles::load(tx, workspace, missing.into_iter().collect(), true).await?);
     }
-}
-
-fn take(queue: &Queue) -> Vec<Job> {
-    let mut waiting = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut taken = Vec::new();
-    let mut events = 0;
-    while let Some(job) = waiting.pop_front() {
-        events += job.events.len() - job.done;
-        taken.push(job);
-        if events >= BATCH {
-            break;
-        }
-    }
-    taken
 }
 
 fn is_transient(error: &Error) -> bool {

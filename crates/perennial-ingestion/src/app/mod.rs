@@ -7,6 +7,7 @@ mod keys;
 mod lane;
 mod pass;
 mod profiles;
+mod queue;
 
 pub use book::Change;
 pub use ingest::{Batch, Outcome, Sheet};
@@ -27,7 +28,8 @@ use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::store::{counters, rejected, seen};
 use book::Book;
-use lane::{Lane, Queues};
+use lane::Lane;
+use queue::Queues;
 
 /// The service behind its edges. Cheap to clone.
 #[derive(Clone)]

@@ -256,6 +256,7 @@ impl<'a> Pass<'a> {
             merge,
             event.historical,
         ));
+        let told = here.then_some(self.effects.records.len());
         if here {
             self.effects.records.push(merge_record(
                 &self.settings.workspace,
@@ -273,7 +274,7 @@ impl<'a> Pass<'a> {
             event: event.id,
             at: event.received,
             historical: event.historical,
-            pending: !here,
+            told,
         });
         self.count(Count::Merges, 1);
         self.count(Count::Profiles, -1);

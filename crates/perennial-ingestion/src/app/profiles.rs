@@ -12,7 +12,7 @@ use crate::domain::identity;
 use crate::domain::settings::Settings;
 use crate::error::{Error, Result};
 use crate::store::profiles::{self, Profile};
-use crate::store::{events, records};
+use crate::store::{events, merges, records};
 
 /// A profile that was asked for, as it is now.
 #[derive(Clone, Debug)]
@@ -139,10 +139,20 @@ impl App {
         if known.is_empty() {
             return Err(Error::NoProfile(id.to_string()));
         }
+        let leaves = profiles::merged(self.store.read(), workspace, vec![id]).await?;
+        let mut later = BTreeSet::new();
+        if up_to_seq != 0 {
+            later.extend(merges::later(self.store.read(), workspace, id, up_to_seq).await?);
+        }
         let mut family = vec![id];
-        family.extend(
-            profiles::merged(self.store.read(), workspace, vec![id]).await?.into_iter().map(|it| it.0),
-        );
+        // Parents come before their children: who came later brought its own with it.
+        for (leaf, parent) in leaves {
+            if later.contains(&leaf) || later.contains(&parent) {
+                later.insert(leaf);
+            } else {
+                family.push(leaf);
+            }
+        }
         let places = events::places(self.store.read(), workspace, &family, after, limit).await?;
         let next = (u64::try_from(places.len()).unwrap_or(u64::MAX) >= limit)
             .then(|| places.last().map(events::Place::key))

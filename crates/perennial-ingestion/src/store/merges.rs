@@ -1,7 +1,7 @@
 //! The journal of merges. A merge that crosses partitions is pending until the survivor's partition has heard of it.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, execute, insert_rows, query,
+    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, insert_rows, query,
 };
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, micros};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ const MERGES: Table = Table {
         ("merged_at", Column::BigInt),
         ("historical", Column::Bool),
         ("pending", Column::Bool),
+        ("into_seq", Column::BigInt),
     ],
 };
 
@@ -38,16 +39,19 @@ pub struct Merged {
     pub at: Timestamp,
     /// The event was history.
     pub historical: bool,
-    /// The survivor's partition has not heard of it yet.
-    pub pending: bool,
+    /// The place, among the records of the transaction that writes it, of the one that tells the survivor's partition;
+    /// none if that has not heard of it yet.
+    pub told: Option<usize>,
 }
 
-/// Writes merges into the journal.
+/// Writes merges into the journal, or that their survivors have heard of them. `seqs` are the places in the feed of the
+/// transaction's records.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn insert(tx: &impl ConnectionTrait, merges: &[Merged]) -> Result<()> {
+pub async fn write(tx: &impl ConnectionTrait, merges: &[Merged], seqs: &[u64]) -> Result<()> {
     let rows = merges.iter().map(|it| {
+        let seq = it.told.and_then(|told| seqs.get(told)).copied().unwrap_or_default();
         vec![
             it.workspace.as_str().into(),
             it.id.0.into(),
@@ -57,19 +61,38 @@ pub async fn insert(tx: &impl ConnectionTrait, merges: &[Merged]) -> Result<()> 
             it.event.into(),
             micros(it.at).into(),
             it.historical.into(),
-            it.pending.into(),
+            it.told.is_none().into(),
+            i64::try_from(seq).unwrap_or(i64::MAX).into(),
         ]
     });
-    insert_rows(tx, &MERGES, rows.collect(), "").await?;
+    let update =
+        "ON CONFLICT (workspace, id) DO UPDATE SET pending = excluded.pending, into_seq = excluded.into_seq";
+    insert_rows(tx, &MERGES, rows.collect(), update).await?;
     Ok(())
 }
 
-/// Merges whose survivors lie in `partitions` and have not heard of them, oldest first; they count as told once this
-/// transaction commits.
+/// The profiles that became `into` at a later place of its partition than `seq`.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn take_pending(tx: &impl ConnectionTrait, partitions: &[u16]) -> Result<Vec<Merged>> {
+pub async fn later(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    into: ProfileId,
+    seq: u64,
+) -> Result<Vec<ProfileId>> {
+    let sql = "SELECT from_profile FROM merge WHERE workspace = $1 AND into_profile = $2 AND (pending OR into_seq > $3)";
+    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+    let rows =
+        query(db, "later merges", sql, vec![workspace.as_str().into(), into.0.into(), seq.into()]).await?;
+    rows.iter().map(|row| Ok(ProfileId(column(row, 0)?))).collect()
+}
+
+/// Merges whose survivors lie in `partitions` and have not heard of them, oldest first.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn pending(tx: &impl ConnectionTrait, partitions: &[u16]) -> Result<Vec<Merged>> {
     let postgres = Backend::of(tx) == Backend::Postgres;
     let mut values = Vec::new();
     let wanted = partitions.iter().map(|it| i64::from(*it).into()).collect();
@@ -92,20 +115,8 @@ pub async fn take_pending(tx: &impl ConnectionTrait, partitions: &[u16]) -> Resu
             event: column(row, 4)?,
             at: perennial_types::from_micros(column(row, 5)?),
             historical: column(row, 6)?,
-            pending: false,
+            told: None,
         });
-    }
-    if !merges.is_empty() {
-        let mut values = Vec::new();
-        let ids = merges.iter().map(|it| it.id.0.into()).collect();
-        let condition = any_of(Backend::of(tx), "id", Column::Uuid, ids, &mut values);
-        execute(
-            tx,
-            "telling of merges",
-            &format!("UPDATE merge SET pending = FALSE WHERE {condition}"),
-            values,
-        )
-        .await?;
     }
     Ok(merges)
 }

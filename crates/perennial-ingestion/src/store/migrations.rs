@@ -35,9 +35,11 @@ CREATE TABLE merge (
     merged_at BIGINT NOT NULL,
     historical BOOLEAN NOT NULL,
     pending BOOLEAN NOT NULL,
+    into_seq BIGINT NOT NULL,
     PRIMARY KEY (workspace, id)
 );
 CREATE INDEX merge_pending ON merge (into_partition) WHERE pending;
+CREATE INDEX merge_into ON merge (workspace, into_profile);
 CREATE TABLE seen_turn (current BIGINT NOT NULL, since BIGINT NOT NULL);
 CREATE TABLE seen_a (workspace TEXT NOT NULL, hash {uuid} NOT NULL, PRIMARY KEY (workspace, hash));
 CREATE TABLE seen_b (workspace TEXT NOT NULL, hash {uuid} NOT NULL, PRIMARY KEY (workspace, hash));

@@ -163,11 +163,15 @@ impl House {
 
     /// The facts of a profile in event order, by `ReadFacts`, a page at a time.
     pub async fn read_facts(&self, name: &str) -> Vec<Fact> {
+        self.read_facts_up_to(name, 0).await
+    }
+
+    pub async fn read_facts_up_to(&self, name: &str, up_to_seq: u64) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut page_token = String::new();
         loop {
             let request =
-                profile::ReadFactsRequest { name: name.to_owned(), up_to_seq: 0, page_size: 2, page_token };
+                profile::ReadFactsRequest { name: name.to_owned(), up_to_seq, page_size: 2, page_token };
             let answer = self.profiles.clone().read_facts(request).await.unwrap().into_inner();
             for record in answer.records {
                 let record: perennial_api::feed::v1::Record =

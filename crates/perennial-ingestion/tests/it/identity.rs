@@ -43,6 +43,9 @@ mod cases {
         let merge = Merge::decode(&away[0].payload).unwrap();
         assert_eq!(merge, Merge::decode(&into[0].payload).unwrap());
         assert_eq!((away[0].profile, into[0].profile), (merge.from, merge.into));
+        let before = house.read_facts_up_to(&customer.name, into[0].seq - 1).await;
+        let names: Vec<String> = before.into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["Bought"], "as it was known before the merge");
         let last = records.iter().rfind(|it| it.profile == merge.from).unwrap();
         assert_eq!(last.kind, Merge::AWAY, "it is the last that profile will ever get");
 
