@@ -13,6 +13,7 @@ use perennial_types::{
     Timestamp, Workspace, from_micros, micros, new_id,
 };
 use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -61,11 +62,17 @@ async fn world(postgres: Option<String>) -> World {
         perennial_loyalty::service(loyalty, &host).await.unwrap(),
     ];
     let process = Process::bind(&config, host.clone(), services).await.unwrap();
+    let http = process.http_address().unwrap();
     let stop = CancellationToken::new();
     let client = LoyaltyServiceClient::new(host.mesh.transport("perennial.loyalty.v1.LoyaltyService"));
     let mut running = JoinSet::new();
     running.spawn(process.serve(stop.clone()));
-    World { client, host, feed, store, _folder: folder, stop, process: running }
+    let world = World { client, host, feed, store, _folder: folder, stop, process: running };
+    // Once a port answers, the background loops are known to the bell.
+    let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    world
 }
 
 impl World {

@@ -176,7 +176,7 @@ impl App {
     }
 
     /// Commits a round: settles what is settled, checks again what stands against `ready`, and marks the rest as being
-    /// handed over. Answers which. `hold` keeps marketing back.
+    /// handed over. Answers which. `hold` keeps marketing back: consent is not known well enough.
     ///
     /// # Errors
     /// If the database refuses: nothing may be handed over then.
@@ -202,15 +202,15 @@ impl App {
             let mut wanted = Vec::new();
             for (it, standing) in ready.iter().zip(standings) {
                 let message = &it.due.message;
+                if hold && message.purpose == Purpose::Marketing {
+                    let next = now.checked_add(Duration::from_secs(10)).unwrap_or(now);
+                    round.settled.push(settled(&it.due, State::Claimed, "CONSENT_LAGS".to_owned(), next));
+                    continue;
+                }
                 match obstacle(message.purpose, message.not_after, standing, now) {
                     Some(found) => {
                         let reason = found.reason().to_owned();
                         round.settled.push(settled(&it.due, found.state(), reason, now));
-                    }
-                    None if hold && message.purpose == Purpose::Marketing => {
-                        let reason = "CONSENT_LAGS".to_owned();
-                        let next = now.checked_add(Duration::from_secs(10)).unwrap_or(now);
-                        round.settled.push(settled(&it.due, State::Claimed, reason, next));
                     }
                     None => wanted.push(message.id),
                 }

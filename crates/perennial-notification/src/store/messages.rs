@@ -206,6 +206,7 @@ pub async fn settle(tx: &DatabaseTransaction, settled: &[Settled], now: Timestam
         }
         let sql = format!(
             "UPDATE message SET state = u.column3, reason = u.column4, next_at = u.column5, \
+             attempts = attempts + CASE WHEN u.column3 = 'claimed' AND message.state = 'claimed' THEN 1 ELSE 0 END, \
              settled_at = CASE WHEN u.column3 = 'claimed' THEN NULL ELSE $1 END FROM (VALUES {}) AS u \
              WHERE message.workspace = u.column1 AND message.id = u.column2 AND message.state IN ('claimed', 'handing')",
             tuples.join(", ")

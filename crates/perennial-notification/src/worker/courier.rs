@@ -16,8 +16,6 @@ use crate::error::Result;
 
 /// Messages taken up at once.
 const BATCH: usize = 500;
-/// Marketing waits when consent is further behind than this.
-const MOST_LAG: Duration = Duration::from_secs(60);
 
 /// Hands messages over.
 pub struct Courier {
@@ -73,7 +71,7 @@ impl Courier {
         }
         let mut round = Round::default();
         let composed = self.app.compose(due, &mut round).await?;
-        let hold = self.lag.behind(self.app.now()).await;
+        let hold = self.lag.behind().await;
         let mut away = None;
         for composed in composed.chunks(self.mailer.round()) {
             if let Some(reason) = &away {
@@ -138,40 +136,34 @@ enum Worked {
     Nothing(Option<Timestamp>),
 }
 
-/// How far the projection of consent is behind. It is behind when what ingestion had at some instant is still not taken
-/// in a minute later.
+/// Whether the projection of consent has taken in all that ingestion had.
 #[derive(Default)]
-pub struct Lag {
-    reader: Option<Arc<dyn AnyReader>>,
-    wanted: BTreeMap<(String, u16), u64>,
-    since: Option<Timestamp>,
-}
+pub struct Lag(Option<Arc<dyn AnyReader>>);
 
 impl Lag {
     /// Watches this reader.
     #[must_use]
     pub fn of(reader: Arc<dyn AnyReader>) -> Self {
-        Self { reader: Some(reader), ..Self::default() }
+        Self(Some(reader))
     }
 
-    async fn behind(&mut self, now: Timestamp) -> bool {
-        let Some(reader) = &self.reader else { return false };
-        let reached = match reader.positions().await {
-            Ok(positions) => {
-                let at: BTreeMap<_, _> =
-                    positions.into_iter().map(|(feed, part, seq)| ((feed, part), seq)).collect();
-                self.wanted.iter().all(|(key, wanted)| at.get(key).is_some_and(|seq| seq >= wanted))
+    /// Whether it is still behind what ingestion has at this moment, after a little patience. Whatever led to a message
+    /// that is due lies before this moment: a consent given together with the event that triggered it is never missed.
+    async fn behind(&self) -> bool {
+        let Some(reader) = &self.0 else { return false };
+        let Ok(heads) = reader.heads().await else { return true };
+        for pause in [0, 1, 2, 5, 10, 20, 50, 100, 300, 500, 1_000] {
+            if pause > 0 {
+                // Not for an instant to come, but for the reader of this very process.
+                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-            Err(_) => false,
-        };
-        if reached || self.since.is_none() {
-            // A head that cannot be read leaves the old mark: then the time since it counts.
-            if let Ok(heads) = reader.heads().await {
-                self.wanted = heads.into_iter().filter(|(_, seq)| *seq > 0).collect();
-                self.since = Some(now);
+            let Ok(positions) = reader.positions().await else { continue };
+            let at: BTreeMap<_, _> =
+                positions.into_iter().map(|(feed, part, seq)| ((feed, part), seq)).collect();
+            if heads.iter().all(|(key, head)| *head == 0 || at.get(key).is_some_and(|seq| seq >= head)) {
                 return false;
             }
         }
-        self.since.is_none_or(|since| now.duration_since(since).unsigned_abs() > MOST_LAG)
+        true
     }
 }
