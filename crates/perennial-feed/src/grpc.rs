@@ -82,10 +82,13 @@ impl<F: Fold> AnyReader for Reader<F> {
 
     async fn heads(&self) -> Result<BTreeMap<(String, u16), u64>, FeedError> {
         let mut heads = BTreeMap::new();
+        let applied: BTreeMap<(String, u16), u64> =
+            Reader::positions(self).await?.into_iter().map(|(feed, part, seq)| ((feed, part), seq)).collect();
         for source in &self.sources {
             let cursors = (0..PARTITIONS).map(|it| perennial_api::feed::v1::Cursor {
                 partition: it.into(),
-                after_seq: i64::MAX.unsigned_abs(),
+                // From the checkpoint, which is never beyond the head: an answer's head is never before its cursor.
+                after_seq: applied.get(&(source.name.to_string(), it)).copied().unwrap_or_default(),
                 complete_after: None,
             });
             let request = ReadRequest {
