@@ -113,13 +113,12 @@ impl<'a> Pass<'a> {
         let first = self.effects.records.len();
         let facts = match self.held.get_mut(&profile) {
             Some(held) => {
-                let before = held.profile.person.clone();
                 let facts = held.profile.person.apply(event, &held.profile.draw_key);
-                if event.about.active && event.at > held.profile.last_seen {
-                    held.profile.last_seen = event.at;
-                    held.changed = true;
+                if event.about.active {
+                    held.profile.last_seen = held.profile.last_seen.max(event.at);
                 }
-                held.changed |= before != held.profile.person;
+                // Nearly every event changes at least when the person was last seen: comparing costs more than writing.
+                held.changed = true;
                 facts
             }
             None => Vec::new(),
