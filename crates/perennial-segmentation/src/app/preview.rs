@@ -94,12 +94,12 @@ impl App {
                 });
                 let mut histories = stream::iter(histories).buffer_unordered(SIDE_BY_SIDE);
                 while let Some((old, fresh)) = histories.try_next().await? {
-                    let is = View::new(rules, &fresh, now).in_segment(place);
+                    let is = View::new(rules, &fresh, now).holds(place);
                     preview.count(old.members.contains_key(&number), is);
                 }
             } else {
                 for (_, state) in chosen {
-                    let is = View::new(rules, &state, now).in_segment(place);
+                    let is = View::new(rules, &state, now).holds(place);
                     preview.count(state.members.contains_key(&number), is);
                 }
                 tokio::task::yield_now().await;

@@ -137,7 +137,7 @@ fn remember(rules: &Rules, state: &mut State, now: i64, fact: &Fact) -> Vec<Need
             }
         }
         FactKind::Consent(change) => {
-            state.set_consent(consent_key(change.channel, change.purpose), change.granted, at);
+            state.set_consent(consent_key(change.channel, change.purpose).to_owned(), change.granted, at);
             needs.push(Need::Consent(change.channel));
         }
         FactKind::Order(change) if rules.order_horizon > 0 => {
@@ -183,7 +183,7 @@ fn answer(
     {
         let view = View::new(rules, state, at);
         for place in segments {
-            answers.push((*place, view.in_segment(*place), next_flip(rules, state, *place, at)));
+            answers.push((*place, view.holds(*place), next_flip(rules, state, *place, at)));
         }
     }
     for (place, entered, flip) in answers {

@@ -138,8 +138,19 @@ fn is_zero(it: &u64) -> bool {
 }
 
 /// The key of a consent.
-pub fn consent_key(channel: Channel, purpose: Purpose) -> String {
-    format!("{}:{}", channel.as_str(), purpose.as_str())
+pub fn consent_key(channel: Channel, purpose: Purpose) -> &'static str {
+    let [marketing, transactional, compliance] = match channel {
+        Channel::Email => ["email:marketing", "email:transactional", "email:compliance"],
+        Channel::Sms => ["sms:marketing", "sms:transactional", "sms:compliance"],
+        Channel::Push => ["push:marketing", "push:transactional", "push:compliance"],
+        Channel::Webhook => ["webhook:marketing", "webhook:transactional", "webhook:compliance"],
+        Channel::OnSite => ["on_site:marketing", "on_site:transactional", "on_site:compliance"],
+    };
+    match purpose {
+        Purpose::Marketing => marketing,
+        Purpose::Transactional => transactional,
+        Purpose::Compliance => compliance,
+    }
 }
 
 impl Entries {

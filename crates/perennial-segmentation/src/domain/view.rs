@@ -83,11 +83,16 @@ impl<'v> View<'v> {
     }
 
     /// Whether a segment's rule holds, by its place.
-    pub fn in_segment(&self, place: usize) -> bool {
+    pub fn holds(&self, place: usize) -> bool {
+        holds(&self.rules.segments[place].expr, self, self.rules.currency)
+    }
+
+    /// The same, remembered: a segment may be asked for from many sides.
+    fn in_segment(&self, place: usize) -> bool {
         if let Some(Some(known)) = self.segments.borrow().get(place) {
             return *known;
         }
-        let answer = holds(&self.rules.segments[place].expr, self, self.rules.currency);
+        let answer = self.holds(place);
         let mut known = self.segments.borrow_mut();
         known.resize(self.rules.segments.len(), None);
         known[place] = Some(answer);
@@ -161,7 +166,7 @@ impl Leaves for View<'_> {
             Expr::Trait(name) => known_trait(name).map_or(Value::Unknown, Value::Scalar),
             Expr::HasTrait(name) => Value::Bool(known_trait(name).is_some()),
             Expr::Consent(channel, purpose) => {
-                Value::Bool(state.consents.get(&consent_key(*channel, *purpose)).is_some_and(|it| it.0))
+                Value::Bool(state.consents.get(consent_key(*channel, *purpose)).is_some_and(|it| it.0))
             }
             Expr::Reachable(channel) => Value::Bool(state.reachable.contains(channel)),
             Expr::Identified => Value::Bool(state.identified),
@@ -240,11 +245,7 @@ impl<'a> Ahead<'a> {
     }
 
     fn rule(&mut self, expr: &'a Expr) {
-        let mut asked = Vec::new();
-        expr.walk(&mut |part| asked.push(part));
-        for part in asked {
-            self.part(part);
-        }
+        expr.walk(&mut |part| self.part(part));
     }
 
     fn part(&mut self, part: &'a Expr) {
@@ -348,8 +349,8 @@ fn next<'a>(
 
 /// The next instant at which time alone changes the answer to a segment's rule (or may, where its parts change often).
 pub fn next_flip(rules: &Rules, state: &State, place: usize, at: i64) -> Option<i64> {
-    let now = View::new(rules, state, at).in_segment(place);
-    follow(rules, state, Some(&rules.segments[place].expr), at, |view| view.in_segment(place) != now)
+    let now = View::new(rules, state, at).holds(place);
+    follow(rules, state, Some(&rules.segments[place].expr), at, |view| view.holds(place) != now)
 }
 
 /// The next instant at which time alone changes (or may change) the stage.
