@@ -52,7 +52,7 @@ impl Counts {
     pub fn quantile(&self, q: f64) -> usize {
         let above = 1.0 - q.clamp(0.0, 1.0);
         // The first n whose tail beyond it is small enough.
-        self.tail.iter().skip(1).position(|it| *it <= above).unwrap_or(self.tail.len() - 1)
+        self.tail.iter().skip(1).position(|it| *it <= above).unwrap_or(self.largest())
     }
 
     /// The mean, Σ P(X ≥ n).
@@ -64,7 +64,7 @@ impl Counts {
     /// The largest count with a chance worth naming.
     #[must_use]
     pub fn largest(&self) -> usize {
-        self.tail.len() - 1
+        self.tail.len().saturating_sub(1)
     }
 }
 

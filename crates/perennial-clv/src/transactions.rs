@@ -30,6 +30,8 @@ pub fn fit(kind: Kind, rows: &Rows) -> Result<Fit, FitError> {
 /// # Errors
 /// As [`fit`].
 pub fn fit_from(kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, FitError> {
+    // A kind can be written down that no model has, such as one with k = 0.
+    Model::from_values(kind, &[1.0; 4])?;
     learnable(rows)?;
     let scale = rows.mean_age();
     let scaled = rows.scaled(1.0 / scale);

@@ -170,7 +170,9 @@ fn rate(kind: Option<Kind>, cuts: impl Iterator<Item = Result<Option<Metrics>, S
 
 /// Customers known at a cut, and what they ordered after it.
 fn actuals(histories: &[History], cut: i32, plan: &Plan) -> Vec<f64> {
-    known(histories, cut).map(|it| f64::from(it.purchases_between(cut, cut + plan.horizon))).collect()
+    known(histories, cut)
+        .map(|it| f64::from(it.purchases_between(cut, cut.saturating_add(plan.horizon))))
+        .collect()
 }
 
 fn known(histories: &[History], cut: i32) -> impl Iterator<Item = &History> {
@@ -179,7 +181,7 @@ fn known(histories: &[History], cut: i32) -> impl Iterator<Item = &History> {
 
 fn baseline_at(histories: &[History], cut: i32, plan: &Plan) -> Option<Metrics> {
     let first = known(histories, cut).filter_map(History::first_day).min()?;
-    let window = plan.horizon.min(cut - first).max(1);
+    let window = plan.horizon.min(cut.saturating_sub(first)).max(1);
     let forecast: Vec<f64> =
         known(histories, cut).map(|it| repeat_last_window(it, cut, window, plan.horizon)).collect();
     Metrics::new(&forecast, &actuals(histories, cut, plan))

@@ -56,3 +56,19 @@ fn every_certified_optimum_of_spend_is_found() {
         }
     }
 }
+
+/// The one check that needs nothing beside the repository.
+#[test]
+fn the_cdnow_sample_gives_the_published_models() {
+    let Some(orders) = data::orders("cdnow_sample.csv") else { return };
+    let found = fit(Kind::BgNbd, &perennial_clv::Rows::new(data::summaries(&orders, "1997-09-30"))).unwrap();
+    assert!((found.report.ln_likelihood + 9582.429).abs() < 1e-3);
+    let spend = GammaGamma::fit(&data::spends(&orders, "1997-09-30")).unwrap();
+    let published =
+        [("r", 0.24259), ("alpha", 4.4136), ("a", 0.79292), ("b", 2.4259)].map(|it| (&found.report, it));
+    let of_spend = [("p", 6.2496), ("q", 3.7442), ("gamma", 15.4435)].map(|it| (&spend.report, it));
+    for (report, (name, want)) in published.into_iter().chain(of_spend) {
+        let got = report.value(name).unwrap();
+        assert!((got / want - 1.0).abs() < 2e-4, "{name}: {got} is not {want}");
+    }
+}

@@ -22,6 +22,8 @@ fn one_time_buyers_alone_are_refused_with_advice() {
         assert!(error.to_string().contains("extend the window or wait"));
     }
     assert_eq!(fit(Kind::BgNbd, &Rows::new([])).unwrap_err(), FitError::TooFew { have: 0, need: 2 });
+    let error = fit(Kind::BgCnbd(0), &Rows::new(customers)).unwrap_err().to_string();
+    assert!(error.contains("k: must lie between 1 and 12"), "{error}");
     let newborn = vec![Summary::newborn(); 3];
     assert_eq!(fit(Kind::BgNbd, &Rows::new(newborn)).unwrap_err(), FitError::NoTime);
 }
