@@ -3,3 +3,4 @@
 
 mod api_style;
 mod architecture;
+mod kill;

@@ -397,11 +397,12 @@ impl Feed {
         };
         PartitionRecords {
             partition: head.partition,
-            records,
-            // On PostgreSQL a later commit may have been seen by the second query: the head is at least that.
-            head_seq: head.seq.max(last),
+            // On PostgreSQL a later commit may have been seen by the second query: the head is at least that. A cursor
+            // beyond the head is told so: its reader has to stop.
+            head_seq: if records.is_empty() { head.seq } else { head.seq.max(last) },
             first_seq: head.first_seq,
             progress,
+            records,
         }
     }
 

@@ -46,7 +46,7 @@ async fn timers_fire_at_their_instant_between_what_came_before_and_what_came_aft
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_another_epoch_is_refused() {
+async fn what_cannot_be_read_is_said() {
     use perennial_api::feed::v1 as wire;
     for home in databases() {
         let clock = SimulatedClock::at(from_micros(1_000));
@@ -58,6 +58,9 @@ async fn a_reader_of_another_epoch_is_refused() {
             .read(&[perennial_feed::Cursor { partition: 99, after_seq: 0, complete_after: None }], 10);
         let error = read.await.unwrap_err().to_string();
         assert!(error.contains("no partition 99"), "{error}");
+        // A checkpoint beyond the head (the feed lost its end) is seen as such.
+        let beyond = perennial_feed::Cursor { partition: 3, after_seq: 99, complete_after: None };
+        assert_eq!(world.ingestion.read(&[beyond], 10).await.unwrap()[0].head_seq, 0);
         world.kill().await;
     }
 }
