@@ -109,8 +109,9 @@ impl App {
             kind: request.kind,
             cutoff: request.cutoff.unwrap_or(today),
             currency,
-            // An optimum found from yesterday's is the same one; on demand it is looked for from scratch.
-            start: if request.scheduled { start } else { None },
+            // A refit of the same kind starts at yesterday's optimum; where kinds compete, and on demand, it is looked for
+            // from scratch.
+            start: start.filter(|it| request.scheduled && request.kind == Some(it.kind())),
             at,
         };
         let ledger = store::ledger(db, workspace, today.max(ask.cutoff)).await?;

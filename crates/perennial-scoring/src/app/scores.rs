@@ -6,7 +6,6 @@ use perennial_types::{Currency, ProfileId, Timestamp, Workspace};
 
 use super::App;
 use crate::domain::customer::{Customer, Figures};
-use crate::domain::model::InForce;
 use crate::domain::score::{Brief, Judge, NextOrder, Worth};
 use crate::domain::summary::Distribution;
 use crate::error::{Error, Result};
@@ -57,12 +56,6 @@ pub struct Summary {
 }
 
 impl App {
-    async fn force(&self, workspace: &Workspace) -> Result<Option<InForce>> {
-        let db = self.store.read();
-        let Some(latest) = store::latest(db, workspace).await? else { return Ok(None) };
-        Ok(store::force(db, workspace, latest.version).await?)
-    }
-
     /// Scores one profile as of now.
     ///
     /// # Errors
@@ -78,12 +71,13 @@ impl App {
     /// # Errors
     /// If the database refuses.
     pub async fn scores(&self, workspace: &Workspace, profiles: &[ProfileId]) -> Result<Vec<Score>> {
-        let force = self.force(workspace).await?;
+        let force = self.reader.fold().in_force(self.store.read(), workspace).await?;
         let mut states: BTreeMap<ProfileId, Customer> = self.reader.states(workspace, profiles).await?;
         let known: Vec<_> = profiles.iter().filter_map(|it| Some((*it, states.remove(it)?))).collect();
         let (at, settings) = (self.clock.now(), self.settings.clone());
         let work = move || {
-            let judge = Judge { rules: &settings.rules, calendar: &settings.calendar, force: force.as_ref() };
+            let judge =
+                Judge { rules: &settings.rules, calendar: &settings.calendar, force: force.as_deref() };
             known.into_iter().map(|(profile, customer)| score(&judge, profile, &customer, at)).collect()
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Calculation)
@@ -96,7 +90,7 @@ impl App {
     pub async fn summarize(&self, workspace: &Workspace) -> Result<Summary> {
         let db = self.store.read();
         Ok(Summary {
-            model: store::latest(db, workspace).await?.map(|it| it.label()),
+            model: self.reader.fold().in_force(db, workspace).await?.map(|it| it.label.clone()),
             currency: store::currency(db, workspace).await?,
             reach: store::totals(db, workspace).await?,
             rfm: store::rfm_table(db, workspace).await?,

@@ -1,6 +1,6 @@
 //! Fitting: from purchase days to a model that may serve, or the reason why not.
 
-use perennial_clv::{Fit, FitError, GammaGamma, Kind, Model, Rows, fit_from};
+use perennial_clv::{Fit, FitError, GammaGamma, Kind, Model, Rows};
 use perennial_types::{Currency, Timestamp, micros};
 
 use super::customer::PurchaseDay;
@@ -43,14 +43,14 @@ pub fn run(ledger: &Ledger, ask: &Ask) -> Result<Outcome, FitError> {
     let minor = minor_per_major(ask.currency);
     let rows = Rows::new(ledger.customers().filter_map(|it| summary(it, ask.cutoff)));
     let kinds: Vec<Kind> = ask.kind.map_or_else(|| COMPETITORS.to_vec(), |it| vec![it]);
-    let hold_out = hold_out::compete(ledger, ask.cutoff, &kinds);
+    let hold_out = hold_out::compete(ledger, ask.cutoff, &kinds, ask.start.as_ref());
     // Best first in the hold-out; those that failed there last.
     let mut order: Vec<Kind> = hold_out.iter().flat_map(HoldOut::ranking).collect();
     order.extend(kinds.iter().filter(|it| !order.contains(it)).copied().collect::<Vec<_>>());
 
     let mut orders: Result<Fit, FitError> = Err(FitError::TooFew { have: 0, need: 2 });
     for kind in order {
-        let found = fit_from(kind, &rows, ask.start.as_ref().filter(|it| it.kind() == kind));
+        let found = hold_out::search(kind, &rows, ask.start.as_ref());
         let is_sound = found.as_ref().is_ok_and(|it| it.report.is_sound());
         if is_sound || orders.is_err() {
             orders = found;

@@ -1,6 +1,6 @@
 //! How well models foretell what they have not seen: several cutoffs in the past, each followed by days held out.
 
-use perennial_clv::{Kind, Rows, fit};
+use perennial_clv::{Fit, Kind, Model, Rows, fit_from};
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{DAYS_PER_WEEK, Ledger, count_between, summary};
@@ -55,16 +55,30 @@ pub fn cuts(ledger: &Ledger, cutoff: i32) -> (Vec<i32>, i32) {
     (cuts, horizon)
 }
 
-/// Lets models compete. Nothing after a cutoff is used for what is foretold of it.
+/// Fits from a start, and from scratch where that ends nowhere.
+pub fn search(kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, perennial_clv::FitError> {
+    let start = start.filter(|it| it.kind() == kind);
+    if start.is_some()
+        && let Ok(found) = fit_from(kind, rows, start)
+        && found.report.status == perennial_clv::Status::Optimum
+    {
+        return Ok(found);
+    }
+    fit_from(kind, rows, None)
+}
+
+/// Lets models compete. Nothing after a cutoff is used for what is foretold of it; each search starts where the one at
+/// the cutoff before it ended, the first one at `start`.
 #[must_use]
-pub fn compete(ledger: &Ledger, cutoff: i32, kinds: &[Kind]) -> Option<HoldOut> {
+pub fn compete(ledger: &Ledger, cutoff: i32, kinds: &[Kind], start: Option<&Model>) -> Option<HoldOut> {
     let (cutoffs, horizon) = cuts(ledger, cutoff);
     if cutoffs.is_empty() {
         return None;
     }
+    let mut starts: Vec<Option<Model>> = kinds.iter().map(|_| start.copied()).collect();
     let mut foretold: Vec<(Kind, Vec<f64>)> = kinds.iter().map(|it| (*it, Vec::new())).collect();
     let (mut repeated, mut seen) = (Vec::new(), Vec::new());
-    for cut in &cutoffs {
+    for cut in cutoffs.iter().rev() {
         let known: Vec<_> =
             ledger.customers().filter_map(|days| Some((days, summary(days, *cut)?))).collect();
         seen.extend(known.iter().map(|(days, _)| f64::from(count_between(days, *cut, cut + horizon))));
@@ -74,13 +88,13 @@ pub fn compete(ledger: &Ledger, cutoff: i32, kinds: &[Kind]) -> Option<HoldOut> 
         let mean = last.iter().sum::<f64>() / last.len() as f64;
         repeated.extend(last.iter().map(|it| 0.9 * it + 0.1 * mean));
         let rows = Rows::new(known.iter().map(|it| it.1));
-        for (kind, predictions) in &mut foretold {
-            match fit(*kind, &rows).ok().filter(|it| it.report.is_sound()) {
-                Some(found) => predictions.extend(
-                    known.iter().map(|it| found.model.expected(&it.1, f64::from(horizon) / DAYS_PER_WEEK)),
-                ),
-                None => predictions.clear(),
+        for ((kind, predictions), start) in foretold.iter_mut().zip(&mut starts) {
+            let found = search(*kind, &rows, start.as_ref()).ok().filter(|it| it.report.is_sound());
+            if let Some(found) = &found {
+                let weeks = f64::from(horizon) / DAYS_PER_WEEK;
+                predictions.extend(known.iter().map(|it| found.model.expected(&it.1, weeks)));
             }
+            *start = found.map(|it| it.model);
         }
     }
     let whole = |it: &(Kind, Vec<f64>)| it.1.len() == seen.len();

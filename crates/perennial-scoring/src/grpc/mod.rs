@@ -47,7 +47,7 @@ fn version(id: &str) -> Result<Option<i64>, Invalid> {
 
 fn profile(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
     let (workspace, id) = resource(field, name, "profiles")?;
-    Ok((workspace, ProfileId::parse(&id).field(field)?))
+    Ok((workspace, ProfileId::parse(id).field(field)?))
 }
 
 #[tonic::async_trait]
@@ -96,7 +96,7 @@ impl ScoringService for Edge {
         request: Request<api::GetModelRequest>,
     ) -> Result<Response<api::Model>, Status> {
         let (workspace, id) = resource("name", &request.get_ref().name, "models")?;
-        let model = self.app.model(&workspace, version(&id)?).await.map_err(refuse)?;
+        let model = self.app.model(&workspace, version(id)?).await.map_err(refuse)?;
         Ok(Response::new(wire::model(&workspace, &model)))
     }
 

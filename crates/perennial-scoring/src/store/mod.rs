@@ -6,7 +6,9 @@ mod scores;
 mod workspaces;
 
 pub use days::{DayKey, ledger, write_days};
-pub use models::{Asked, by_request, force, latest, list, model, newest_version, published, register};
+pub use models::{
+    Asked, by_request, force, latest, list, model, newest_version, published, published_version, register,
+};
 pub use scores::{Reach, ScoreRow, clv_values, rfm_table, rfm_values, totals, write_scores};
 pub use workspaces::{currency, due, postpone, write_currencies};
 
@@ -62,6 +64,7 @@ CREATE TABLE model (
     request TEXT NOT NULL,
     PRIMARY KEY (workspace, version)
 );
+CREATE INDEX model_published ON model (workspace, version) WHERE status = 'published';
 CREATE UNIQUE INDEX model_request ON model (workspace, request_id) WHERE request_id IS NOT NULL;
 CREATE TABLE edge (
     workspace TEXT NOT NULL,

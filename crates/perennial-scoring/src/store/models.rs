@@ -117,6 +117,16 @@ pub async fn published(db: &impl ConnectionTrait) -> Result<Vec<(String, i64)>, 
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }
 
+/// The version in force in one workspace.
+pub async fn published_version(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT MAX(version) FROM model WHERE status = 'published' AND workspace = $1";
+    let row = query_one(db, "the model in force", sql, vec![workspace.as_str().into()]).await?;
+    row.map_or(Ok(None), |row| column(&row, 0))
+}
+
 const SELECT: &str = "SELECT version, status, reason, created_at, published_at, finding, request FROM model WHERE workspace = $1";
 
 fn registered(row: &QueryResult) -> Result<Registered, StoreError> {

@@ -1,13 +1,13 @@
 //! Orders in, scores out: what scoring makes of ingestion's feed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_feed::{Fold, FoldFault, Record, Turn};
 use perennial_rpc::facts;
-use perennial_store::DatabaseTransaction;
+use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Currency, FactKind, ProfileId, Workspace, micros};
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
@@ -25,7 +25,7 @@ const SCORE_UPDATED: &str = "score_updated";
 pub struct ScoreFold {
     settings: Arc<Settings>,
     /// Models in force as they were last read: they never change, only newer ones come.
-    cache: Mutex<HashMap<Workspace, Arc<InForce>>>,
+    cache: Mutex<Book>,
 }
 
 /// Models in force by workspace.
@@ -47,6 +47,43 @@ impl ScoreFold {
     #[must_use]
     pub fn new(settings: Arc<Settings>) -> Self {
         Self { settings, cache: Mutex::default() }
+    }
+
+    /// The model in force in a workspace.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn in_force(
+        &self,
+        db: &impl ConnectionTrait,
+        workspace: &Workspace,
+    ) -> Result<Option<Arc<InForce>>, StoreError> {
+        match store::published_version(db, workspace).await? {
+            Some(version) => self.force(db, workspace, version).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn force(
+        &self,
+        db: &impl ConnectionTrait,
+        workspace: &Workspace,
+        version: i64,
+    ) -> Result<Option<Arc<InForce>>, StoreError> {
+        let known = self.cache().get(workspace).cloned();
+        if let Some(known) = known.filter(|it| it.version == version) {
+            return Ok(Some(known));
+        }
+        let found = store::force(db, workspace, version).await?.map(Arc::new);
+        if let Some(found) = &found {
+            self.cache().insert(workspace.clone(), found.clone());
+        }
+        Ok(found)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Book> {
+        // What is kept stays whole between any two statements.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn judge<'a>(&'a self, book: &'a Book, workspace: &Workspace) -> Judge<'a> {
@@ -168,17 +205,10 @@ impl Fold for ScoreFold {
         let mut book = Book::new();
         for (name, version) in store::published(tx).await? {
             let workspace = Workspace::parse(&name).map_err(FoldFault::poison)?;
-            let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&workspace).cloned();
-            let force = match known.filter(|it| it.version == version) {
-                Some(known) => known,
-                None => {
-                    let Some(found) = store::force(tx, &workspace, version).await? else { continue };
-                    Arc::new(found)
-                }
-            };
-            book.insert(workspace, force);
+            if let Some(force) = self.force(tx, &workspace, version).await? {
+                book.insert(workspace, force);
+            }
         }
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&book);
         Ok(Arc::new(book))
     }
 

@@ -20,6 +20,11 @@ async fn orders_a_second() {
         shop.receive(facts).await;
         let took = began.elapsed().as_secs_f64();
         eprintln!("without a model: {count} orders in {took:.2} s, {:.0} orders/s", count as f64 / took);
+        for kind in ["bg-nbd", "mbg-nbd", "pareto-nbd"] {
+            let began = Instant::now();
+            shop.fit(kind, "", false).await.unwrap();
+            eprintln!("fit of {kind} with its hold-out: {:.2} s", began.elapsed().as_secs_f64());
+        }
         let began = Instant::now();
         let model = shop.fit("auto", "", true).await.unwrap();
         eprintln!("fit, hold-out and re-scoring: {} in {:.2} s", model.name, began.elapsed().as_secs_f64());
