@@ -98,6 +98,7 @@ impl Step<'_> {
             known.events = events;
         }
         into.overdue_fired = into.overdue_fired.max(from.overdue_fired);
+        into.overdue_after = into.overdue_after.max(from.overdue_after);
         into.dates.clear();
         into.decisions = into.decisions.max(from.decisions);
         if let Some(at) = from.decide {

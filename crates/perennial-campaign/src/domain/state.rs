@@ -77,6 +77,9 @@ pub struct State {
     /// The overdue instant that already triggered.
     #[serde(rename = "v", skip_serializing_if = "is_default")]
     pub overdue_fired: i64,
+    /// The order after which overdue last triggered: a new model may move the instant, but one silence is one trigger.
+    #[serde(rename = "vo", skip_serializing_if = "Option::is_none")]
+    pub overdue_after: Option<i64>,
     /// The instant to be decided once everything at it is applied.
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     pub decide: Option<i64>,

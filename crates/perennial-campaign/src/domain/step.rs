@@ -127,7 +127,9 @@ impl Step<'_> {
         self.end_waits(state);
         if state.score.overdue > state.overdue_fired && state.score.overdue <= at {
             state.overdue_fired = state.score.overdue;
-            if !self.historical {
+            let last = state.last_order();
+            if !self.historical && (last.is_none() || state.overdue_after != last) {
+                state.overdue_after = last;
                 let it = [(
                     "expected_by".to_owned(),
                     from_micros(state.score.overdue).to_string().as_str().into(),

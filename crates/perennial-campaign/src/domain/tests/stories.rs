@@ -171,6 +171,20 @@ fn an_order_moves_the_overdue_instant_and_the_past_starts_nothing() {
 }
 
 #[test]
+fn one_silence_triggers_once_however_often_a_new_model_moves_its_instant() {
+    let mut sim = Sim::new(&[OVERDUE]);
+    sim.order("2026-01-02T10:00:00Z", "1", 5_000);
+    sim.score("2026-01-02T10:00:00Z", "2026-03-02T09:00:00Z", 0);
+    sim.score("2026-03-12T10:00:00Z", "2026-03-20T09:00:00Z", 0);
+    sim.advance(at("2026-04-01T00:00:00Z"));
+    assert_eq!(sim.count(Outcome::Entered), 1, "{:?}", sim.story());
+    sim.order("2026-04-02T10:00:00Z", "2", 5_000);
+    sim.score("2026-04-02T10:00:00Z", "2026-05-02T09:00:00Z", 0);
+    sim.advance(at("2026-06-01T00:00:00Z"));
+    assert_eq!(sim.count(Outcome::Entered), 2, "{:?}", sim.story());
+}
+
+#[test]
 fn a_stage_starts_and_a_segment_ends_a_wait() {
     let mut sim = Sim::new(&[r#"
 kind: Campaign
