@@ -43,8 +43,9 @@ manifests: ## Render what deploys us, and hold it against Kubernetes' schemas an
 bench: ## Measure, beside the floors, in one run
 	@cargo bench -p perennial-clv
 
-torture: ## The feed's torture test, long
-	@PERENNIAL_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
+torture: ## The torture and kill tests, long
+	@PERENNIAL_TEST_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
+	@cargo build --profile $(PROFILE) -p perennial && PERENNIAL_TEST_KILLS=200 cargo test --profile $(PROFILE) -p perennial-tests kill
 
 clean: ## Remove what was built and simulated here
 	@cargo clean && rm -rf .perennial

@@ -107,21 +107,28 @@ impl Store {
             Durability::Full => SqliteSynchronous::Full,
             Durability::Relaxed => SqliteSynchronous::Off,
         };
-        let open = async |connections: u32| {
+        let open = async |connections: u32, writes: bool| {
             let mut options = ConnectOptions::new(&url);
             options
                 .max_connections(connections)
-                .min_connections(1)
+                // All at once: one that opens while the writer writes would wait for it.
+                .min_connections(connections)
                 .sqlx_logging(false)
                 .test_before_acquire(false)
                 // A pool of one must not close its connection between two transactions.
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>)
                 .map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
+                    // The file remembers these two; setting them again takes a lock.
+                    let options = if writes {
+                        options
+                            .journal_mode(SqliteJournalMode::Wal)
+                            .auto_vacuum(SqliteAutoVacuum::Incremental)
+                    } else {
+                        options
+                    };
                     options
-                        .journal_mode(SqliteJournalMode::Wal)
                         .synchronous(synchronous)
-                        .auto_vacuum(SqliteAutoVacuum::Incremental)
                         .busy_timeout(Duration::from_secs(30))
                         .foreign_keys(false)
                         .statement_cache_capacity(400)
@@ -132,8 +139,8 @@ impl Store {
                 });
             connect(options).await
         };
-        let writer = open(1).await?;
-        let reader = open(config.max_connections.max(1)).await?;
+        let writer = open(1, true).await?;
+        let reader = open(config.max_connections.max(1), false).await?;
         Ok(Self { backend: Backend::Sqlite, writer, reader })
     }
 

@@ -184,7 +184,8 @@ pub fn any_of(
             format!("{column} = ANY(${}::{}[])", values.len(), kind.postgres().0)
         }
         Backend::Sqlite => {
-            let places = (values.len() + 1..=values.len() + wanted.len()).map(|n| format!("${n}"));
+            // Numbered, not named: SQLite looks names up one by one.
+            let places = (values.len() + 1..=values.len() + wanted.len()).map(|n| format!("?{n}"));
             let places = places.collect::<Vec<_>>().join(",");
             values.extend(wanted);
             format!("{column} IN ({places})")
