@@ -149,18 +149,18 @@ impl App {
                 let write = |due: Due| {
                     let message = &due.message;
                     let Some(template) = templates.get(&message.template) else {
-                        return Err((due, "TEMPLATE_NOT_FOUND".to_owned()));
+                        return Err(Box::new((due, "TEMPLATE_NOT_FOUND".to_owned())));
                     };
                     let Some(contact) = contacts.get(&message.profile).filter(|it| !it.email.is_empty())
                     else {
-                        return Err((due, "NO_ADDRESS".to_owned()));
+                        return Err(Box::new((due, "NO_ADDRESS".to_owned())));
                     };
                     let hash = head.signer.address_hash(&message.workspace, message.channel, &contact.email);
                     match compose(&head, template, message, contact, &hash, now) {
                         Ok(letter) => {
                             Ok(Composed { contact: contact.clone(), address_hash: hash, letter, due })
                         }
-                        Err(unfit) => Err((due, unfit.to_string())),
+                        Err(unfit) => Err(Box::new((due, unfit.to_string()))),
                     }
                 };
                 due.into_iter().map(write).collect::<Vec<_>>()
@@ -168,7 +168,10 @@ impl App {
             for it in written.await? {
                 match it {
                     Ok(it) => composed.push(it),
-                    Err((due, reason)) => round.refuse(&due, reason, now),
+                    Err(unfit) => {
+                        let (due, reason) = *unfit;
+                        round.refuse(&due, reason, now);
+                    }
                 }
             }
         }

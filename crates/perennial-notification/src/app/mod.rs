@@ -28,6 +28,9 @@ pub use templates::{Change, TemplateChange};
 pub const INGESTION: &str = "ingestion";
 const PROFILES: &str = "perennial.profile.v1.ProfileService";
 
+/// Compiled templates and their versions, by workspace and name.
+type Cache = Arc<Mutex<HashMap<(Workspace, String), (i64, Arc<Compiled>)>>>;
+
 /// The use cases.
 #[derive(Clone)]
 pub struct App {
@@ -37,7 +40,7 @@ pub struct App {
     outbox: Outbox,
     profiles: ProfileServiceClient<Transport>,
     head: Arc<Letterhead>,
-    compiled: Arc<Mutex<HashMap<(Workspace, String), (i64, Arc<Compiled>)>>>,
+    compiled: Cache,
 }
 
 /// What the use cases are made of.
@@ -61,7 +64,7 @@ impl App {
         let Parts { store, clock, bell, profiles, head } = parts;
         let outbox = Outbox::new(crate::NAME, store.clone(), clock.clone(), bell.clone());
         let profiles = perennial_rpc::client!(ProfileServiceClient::new(profiles));
-        let compiled = Arc::default();
+        let compiled = Cache::default();
         Self { store, clock, bell, outbox, profiles, head: Arc::new(head), compiled }
     }
 

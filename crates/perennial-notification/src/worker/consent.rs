@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use perennial_feed::{Fold, FoldFault, Record, Turn};
-use perennial_rpc::facts;
+use perennial_rpc::facts::{self, About};
 use perennial_store::DatabaseTransaction;
 use perennial_types::{
     Channel, ConsentChange, FactKind, ProfileId, Purpose, Timestamp, Workspace, from_micros, micros,
@@ -72,6 +72,10 @@ impl Fold for Consents {
         Ok(Arc::new(()))
     }
 
+    fn concerns(&self, record: &Record) -> bool {
+        record.kind == facts::KIND && matches!(facts::about(&record.payload), Some(About::Consent) | None)
+    }
+
     fn apply(
         &self,
         (): &(),
@@ -79,9 +83,6 @@ impl Fold for Consents {
         state: &mut State,
         record: &Record,
     ) -> Result<(), FoldFault> {
-        if record.kind != facts::KIND {
-            return Ok(());
-        }
         let fact = facts::decode(&record.payload).map_err(FoldFault::poison)?;
         if let FactKind::Consent(ConsentChange { channel, purpose, granted, .. }) = fact.kind {
             let key = key(channel, purpose);
