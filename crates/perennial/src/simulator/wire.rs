@@ -76,7 +76,7 @@ fn object(json: Value) -> Option<prost_types::Struct> {
 
 fn traits(customer: &Customer) -> Value {
     json!({
-        "email": customer.email(), "firstName": customer.first_name, "lastName": customer.last_name,
+        "email": customer.email(), "first_name": customer.first_name, "last_name": customer.last_name,
         "timezone": customer.zone_name, "locale": "en", "consent": { "email": customer.consent },
     })
 }
