@@ -141,7 +141,11 @@ pub fn model_text(it: &Model) -> String {
 async fn one(session: &Session, customer: &str) -> anyhow::Result<()> {
     let profile = session.profile(customer).await?;
     let request = GetScoreRequest { name: profile.name };
-    let score = session.scoring().get_score(request).await.map_err(told)?.into_inner();
+    let score = match session.scoring().get_score(request).await {
+        // Who has not ordered has no score.
+        Err(status) if status.code() == tonic::Code::NotFound && !session.is_json() => Scored::default(),
+        other => other.map_err(told)?.into_inner(),
+    };
     if session.is_json() {
         return output::json(&score_json(&score));
     }

@@ -35,7 +35,7 @@ async fn covered(count: u64) -> [(&'static str, u64); 2] {
     let folder = tempfile::tempdir().unwrap();
     let mut covered = [("welcome", 0), ("cart", 0)];
     for seed in 0..count {
-        let words = format!("--customers 250 --days 45 --seed {} --slice 12", 1_000 + seed);
+        let words = format!("--customers 240 --days 40 --seed {} --slice 12", 1_000 + seed);
         let path = folder.path().join(seed.to_string());
         let run = demo(&path, &words).await;
         drop(std::fs::remove_dir_all(&path));
