@@ -92,6 +92,14 @@ pub(crate) struct Slot<S> {
     pub(crate) gone: bool,
 }
 
+impl<S: PartialEq> Slot<S> {
+    /// Whether there is anything to write. A profile that is met for the first time is kept, even if nothing is known of it
+    /// yet: from then on this service knows that there is one.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.loaded.as_ref() != Some(&self.now)
+    }
+}
+
 /// What a batch works on.
 pub(crate) struct Batch<'a, F: Fold> {
     pub(crate) fold: &'a F,
@@ -175,6 +183,9 @@ impl<F: Fold> Batch<'_, F> {
             && !self.is_parked(out, &key)
         {
             out.parked.insert(key.clone(), reason.clone());
+        }
+        if merge.is_none() && !self.is_parked(out, &key) && !self.fold.concerns(record) {
+            return Ok(true);
         }
         if self.is_parked(out, &key) {
             if let Some(merge) = merge.filter(|_| record.kind == Merge::AWAY) {

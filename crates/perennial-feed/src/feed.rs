@@ -4,49 +4,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use perennial_store::{
-    Backend, Column, DatabaseTransaction, QueryResult, Store, StoreError, Table, Value, column, execute,
-    insert_rows, query,
+    Backend, Column, DatabaseTransaction, Store, Value, column, execute, insert_rows, query,
 };
-use perennial_types::{Clock, ProfileId, Timestamp, Workspace, from_micros, micros};
-use uuid::Uuid;
+use perennial_types::{Clock, Timestamp, micros};
+
+mod memory;
+pub(crate) mod rows;
+
+use memory::Memory;
+use rows::Head;
 
 use crate::{Bell, FeedError, NewRecord, Progress, Record, Topic};
 
 /// How many partitions a feed has: fixed when its tables are first made, alike in all services.
 pub const PARTITIONS: u16 = 16;
-
-/// Records kept in memory for each partition, so that readers close to the head cost no query.
-const TAIL: usize = 2_048;
-
-const RECORDS: Table = Table {
-    name: "feed_record",
-    columns: &[
-        ("partition", Column::BigInt),
-        ("seq", Column::BigInt),
-        ("workspace", Column::Text),
-        ("profile", Column::Uuid),
-        ("kind", Column::Text),
-        ("min_reader", Column::BigInt),
-        ("time", Column::BigInt),
-        ("origin_seq", Column::BigInt),
-        ("origin_instant", Column::BigInt),
-        ("historical", Column::Bool),
-        ("correction", Column::Bool),
-        ("payload", Column::Bytes),
-    ],
-};
-
-const HEADS: Table = Table {
-    name: "feed_head",
-    columns: &[
-        ("partition", Column::BigInt),
-        ("seq", Column::BigInt),
-        ("first_seq", Column::BigInt),
-        ("time", Column::BigInt),
-        ("progress_seq", Column::BigInt),
-        ("progress_instant", Column::BigInt),
-    ],
-};
 
 /// Where a feed's completeness comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,54 +40,6 @@ struct Inner {
     clock: Clock,
     bell: Bell,
     memory: Mutex<Memory>,
-}
-
-#[derive(Default)]
-struct Memory {
-    /// Only on SQLite, where this process is the only writer.
-    heads: Vec<Head>,
-    tails: Vec<VecDeque<Record>>,
-    demands: BTreeMap<u16, Progress>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Head {
-    partition: u16,
-    seq: u64,
-    first_seq: u64,
-    time: Timestamp,
-    progress: Progress,
-}
-
-impl Memory {
-    /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
-    /// a tail is always an unbroken run.
-    fn remember(&mut self, appended: Appended) {
-        if self.heads.is_empty() {
-            return; // PostgreSQL: other processes append too, so only the tables know.
-        }
-        for head in appended.heads {
-            if let Some(kept) = self.heads.iter_mut().find(|it| it.partition == head.partition) {
-                kept.seq = kept.seq.max(head.seq);
-                kept.time = kept.time.max(head.time);
-                kept.progress = kept.progress.max(head.progress);
-            }
-        }
-        for record in appended.records {
-            let Some(tail) = self.tails.get_mut(usize::from(record.profile.partition(PARTITIONS))) else {
-                continue;
-            };
-            match tail.back().map(|last| last.seq) {
-                Some(last) if record.seq <= last => continue,
-                Some(last) if record.seq > last + 1 => tail.clear(),
-                _ => {}
-            }
-            tail.push_back(record);
-            if tail.len() > TAIL {
-                tail.pop_front();
-            }
-        }
-    }
 }
 
 /// One partition's question to [`Feed::read`].
@@ -196,10 +119,10 @@ impl Feed {
                 let zero = || Value::from(0_i64);
                 vec![i64::from(it).into(), zero(), 1_i64.into(), start.into(), zero(), start.into()]
             };
-            insert_rows(&tx, &HEADS, (0..PARTITIONS).map(head).collect(), "").await?;
+            insert_rows(&tx, &rows::HEADS, (0..PARTITIONS).map(head).collect(), "").await?;
             epoch
         };
-        let heads = load_heads(&tx, None).await?;
+        let heads = rows::load_heads(&tx, None).await?;
         Store::commit(tx).await?;
         let mut memory =
             Memory { tails: vec![VecDeque::new(); usize::from(PARTITIONS)], ..Memory::default() };
@@ -298,7 +221,7 @@ impl Feed {
     }
 
     async fn lock_heads(&self, tx: &DatabaseTransaction, partitions: &[u16]) -> Result<Vec<Head>, FeedError> {
-        Ok(load_heads(tx, Some(partitions)).await?)
+        Ok(rows::load_heads(tx, Some(partitions)).await?)
     }
 
     async fn write(
@@ -307,24 +230,8 @@ impl Feed {
         heads: Vec<Head>,
         records: Vec<Record>,
     ) -> Result<Appended, FeedError> {
-        let rows = records.iter().map(|it| {
-            vec![
-                i64::from(it.profile.partition(PARTITIONS)).into(),
-                int(it.seq).into(),
-                it.workspace.as_str().into(),
-                it.profile.0.into(),
-                it.kind.as_str().into(),
-                i64::from(it.min_reader).into(),
-                micros(it.time).into(),
-                int(it.origin.seq).into(),
-                micros(it.origin.instant).into(),
-                it.historical.into(),
-                it.correction.into(),
-                it.payload.to_vec().into(),
-            ]
-        });
-        insert_rows(tx, &RECORDS, rows.collect(), "").await?;
-        save_heads(tx, &heads).await?;
+        rows::save_records(tx, &records).await?;
+        rows::save_heads(tx, &heads).await?;
         Ok(Appended { heads, records })
     }
 
@@ -375,7 +282,7 @@ impl Feed {
             let records = if cursor.after_seq < head.seq {
                 match self.remembered(cursor, head.seq, max) {
                     Some(records) => records,
-                    None => self.kept(cursor, max).await?,
+                    None => rows::load_records(self.0.store.read(), cursor, max).await?,
                 }
             } else {
                 Vec::new()
@@ -419,9 +326,9 @@ impl Feed {
                     partitions,
                     &mut values,
                 );
-                let sql = format!("{SELECT_HEADS} WHERE {condition}");
+                let sql = format!("{} WHERE {condition}", rows::SELECT_HEADS);
                 let rows = query(self.0.store.read(), "the feed's heads", &sql, values).await?;
-                rows.iter().map(head_of).collect::<Result<_, _>>()?
+                rows.iter().map(rows::head_of).collect::<Result<_, _>>()?
             }
         };
         cursors
@@ -450,7 +357,7 @@ impl Feed {
             head.time = head.time.max(now);
             head.progress = Progress { seq: head.seq, instant: head.time };
         }
-        save_heads(&tx, &heads).await?;
+        rows::save_heads(&tx, &heads).await?;
         Store::commit(tx).await?;
         self.memory().remember(Appended { heads, records: Vec::new() });
         Ok(())
@@ -494,7 +401,7 @@ impl Feed {
         tx: &DatabaseTransaction,
         partitions: &[u16],
     ) -> Result<BTreeMap<u16, Progress>, FeedError> {
-        let heads = load_heads(tx, None).await?;
+        let heads = rows::load_heads(tx, None).await?;
         let wanted = heads.into_iter().filter(|it| partitions.contains(&it.partition));
         Ok(wanted.map(|it| (it.partition, it.progress)).collect())
     }
@@ -509,15 +416,6 @@ impl Feed {
         let skip = usize::try_from(cursor.after_seq + 1 - first).ok()?;
         // A commit that is announced between the reading of the heads and here must not be seen yet.
         Some(tail.iter().skip(skip).take_while(|it| it.seq <= head).take(max).cloned().collect())
-    }
-
-    async fn kept(&self, cursor: &Cursor, max: usize) -> Result<Vec<Record>, FeedError> {
-        let sql = "SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
-                   correction, payload FROM feed_record WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        let limit = i64::try_from(max).unwrap_or(i64::MAX);
-        let values = vec![i64::from(cursor.partition).into(), int(cursor.after_seq).into(), limit.into()];
-        let rows = query(self.0.store.read(), "the feed's records", sql, values).await?;
-        rows.iter().map(record_of).collect()
     }
 }
 
@@ -534,77 +432,4 @@ fn stamp(record: NewRecord, seq: u64, time: Timestamp, origin: Progress) -> Reco
         correction: record.correction,
         payload: record.payload,
     }
-}
-
-const SELECT_HEADS: &str =
-    "SELECT partition, seq, first_seq, time, progress_seq, progress_instant FROM feed_head";
-
-async fn load_heads(tx: &DatabaseTransaction, locked: Option<&[u16]>) -> Result<Vec<Head>, StoreError> {
-    let mut values = Vec::new();
-    let sql = match locked {
-        Some(partitions) => {
-            let wanted = partitions.iter().map(|it| i64::from(*it).into()).collect();
-            let condition =
-                perennial_store::any_of(Backend::of(tx), "partition", Column::BigInt, wanted, &mut values);
-            // SQLite's write transaction holds all heads already.
-            let lock = if Backend::of(tx) == Backend::Postgres { "FOR UPDATE" } else { "" };
-            format!("{SELECT_HEADS} WHERE {condition} ORDER BY partition {lock}")
-        }
-        None => format!("{SELECT_HEADS} ORDER BY partition"),
-    };
-    query(tx, "the feed's heads", &sql, values).await?.iter().map(head_of).collect()
-}
-
-async fn save_heads(tx: &DatabaseTransaction, heads: &[Head]) -> Result<(), StoreError> {
-    let rows = heads.iter().map(|it| {
-        vec![
-            i64::from(it.partition).into(),
-            int(it.seq).into(),
-            int(it.first_seq).into(),
-            micros(it.time).into(),
-            int(it.progress.seq).into(),
-            micros(it.progress.instant).into(),
-        ]
-    });
-    let update = "ON CONFLICT (partition) DO UPDATE SET seq = excluded.seq, time = excluded.time, \
-                  progress_seq = excluded.progress_seq, progress_instant = excluded.progress_instant";
-    insert_rows(tx, &HEADS, rows.collect(), update).await?;
-    Ok(())
-}
-
-fn head_of(row: &QueryResult) -> Result<Head, StoreError> {
-    let instant = |at: i64| from_micros(at);
-    Ok(Head {
-        partition: u16::try_from(column::<i64>(row, 0)?).unwrap_or_default(),
-        seq: unsigned(column(row, 1)?),
-        first_seq: unsigned(column(row, 2)?),
-        time: instant(column(row, 3)?),
-        progress: Progress { seq: unsigned(column(row, 4)?), instant: instant(column(row, 5)?) },
-    })
-}
-
-fn record_of(row: &QueryResult) -> Result<Record, FeedError> {
-    let workspace: String = column(row, 1)?;
-    let workspace = Workspace::parse(&workspace)
-        .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })?;
-    Ok(Record {
-        seq: unsigned(column(row, 0)?),
-        workspace,
-        profile: ProfileId(column::<Uuid>(row, 2)?),
-        kind: column(row, 3)?,
-        min_reader: u32::try_from(column::<i64>(row, 4)?).unwrap_or(u32::MAX),
-        time: from_micros(column(row, 5)?),
-        origin: Progress { seq: unsigned(column(row, 6)?), instant: from_micros(column(row, 7)?) },
-        historical: column(row, 8)?,
-        correction: column(row, 9)?,
-        payload: column::<Vec<u8>>(row, 10)?.into(),
-    })
-}
-
-pub(crate) fn int(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or_default()
 }

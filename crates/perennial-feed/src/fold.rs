@@ -30,6 +30,12 @@ pub trait Fold: Send + Sync + 'static {
     /// If the database refuses.
     async fn book(&self, tx: &DatabaseTransaction) -> Result<Arc<Self::Book>, FoldFault>;
 
+    /// Whether a record can matter to this fold at all; one that cannot costs neither a state nor a turn.
+    fn concerns(&self, record: &Record) -> bool {
+        let _ = record;
+        true
+    }
+
     /// Takes in one record.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::batch::Departure;
-use crate::feed::{int, unsigned};
+use crate::feed::rows::{int, unsigned};
 use crate::fold::{Command, Timers};
 use crate::{FeedError, PARTITIONS};
 

@@ -82,6 +82,13 @@ pub struct Record {
     pub payload: Bytes,
 }
 
+impl Record {
+    /// Whether it is half of a merge.
+    pub(crate) fn is_merge(&self) -> bool {
+        self.kind == Merge::AWAY || self.kind == Merge::INTO
+    }
+}
+
 /// A record to append; the feed gives it its place.
 #[derive(Clone, Debug)]
 pub struct NewRecord {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use perennial_feed::{Fold, FoldFault, Listener, Record, Turn};
-use perennial_rpc::facts;
+use perennial_rpc::facts::{self, About};
 use perennial_store::DatabaseTransaction;
 use perennial_types::{Fact, FactKind, OrderChange, OrderState, ProfileId, Workspace};
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,10 @@ impl Fold for Orders {
         Ok(Arc::new(()))
     }
 
+    fn concerns(&self, record: &Record) -> bool {
+        record.kind == facts::KIND && matches!(facts::about(&record.payload), Some(About::Order) | None)
+    }
+
     fn apply(
         &self,
         (): &(),
@@ -133,9 +137,6 @@ impl Fold for Orders {
         state: &mut State,
         record: &Record,
     ) -> Result<(), FoldFault> {
-        if record.kind != facts::KIND {
-            return Ok(());
-        }
         let fact = facts::decode(&record.payload).map_err(FoldFault::poison)?;
         if let FactKind::Order(change) = &fact.kind {
             Self::order(state, turn, &fact, change);

@@ -5,6 +5,8 @@ mod to_wire;
 
 use perennial_types::{Fact, Fault, Kind};
 use prost::Message;
+use prost::bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 pub use from_wire::from_wire;
 pub use to_wire::encode;
@@ -44,6 +46,40 @@ impl Fault for FactFault {
     fn reason(&self) -> &'static str {
         "FACT_UNREADABLE"
     }
+}
+
+/// What a fact is about, as far as its payload tells without being decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Nothing that has a meaning of its own.
+    Nothing,
+    /// Traits, views, carts, checkouts, messages.
+    Behaviour,
+    /// Consent given or withdrawn.
+    Consent,
+    /// An order placed, refunded or cancelled.
+    Order,
+}
+
+/// Looks at a record of kind [`KIND`] without reading the rest of it: most facts do not concern most readers. `None` if
+/// the payload cannot be read; then [`decode`] says why.
+#[must_use]
+pub fn about(payload: &[u8]) -> Option<About> {
+    let mut rest = payload;
+    while rest.has_remaining() {
+        let (field, wire) = decode_key(&mut rest).ok()?;
+        if wire == WireType::LengthDelimited {
+            // The members of `meaning` in perennial.ingestion.v1.Fact.
+            match field {
+                6 => return Some(About::Consent),
+                10..=12 => return Some(About::Order),
+                5 | 7..=9 | 13 => return Some(About::Behaviour),
+                _ => {}
+            }
+        }
+        skip_field(wire, field, &mut rest, DecodeContext::default()).ok()?;
+    }
+    Some(About::Nothing)
 }
 
 #[cfg(test)]
@@ -173,7 +209,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_fact_comes_back_as_it_went(fact in fact()) {
-            prop_assert_eq!(decode(&encode(&fact).encode_to_vec()).unwrap(), fact);
+            let payload = encode(&fact).encode_to_vec();
+            let expected = match &fact.kind {
+                FactKind::Tracked => About::Nothing,
+                FactKind::Consent(_) => About::Consent,
+                FactKind::Order(_) => About::Order,
+                _ => About::Behaviour,
+            };
+            prop_assert_eq!(about(&payload), Some(expected));
+            prop_assert_eq!(decode(&payload).unwrap(), fact);
         }
 
         #[test]

@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_feed::{Fold, FoldFault, Record, Turn};
-use perennial_rpc::facts;
+use perennial_rpc::facts::{self, About};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Currency, FactKind, ProfileId, Workspace, micros};
-use prost::bytes::Buf;
-use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 use crate::config::Settings;
 use crate::domain::customer::{Change, Customer, Figures, PurchaseDay, difference};
@@ -179,22 +177,6 @@ fn message(judge: &Judge<'_>, figures: &Figures, brief: &Brief, reactivated: boo
     }
 }
 
-/// Whether the payload of a fact is about an order, found out without reading the rest of it: most facts are not.
-fn is_about_an_order(payload: &[u8]) -> bool {
-    let mut rest = payload;
-    while rest.has_remaining() {
-        let Ok((field, wire)) = decode_key(&mut rest) else { return true };
-        // order_placed, order_refunded, order_cancelled of perennial.ingestion.v1.Fact.
-        if wire == WireType::LengthDelimited && (10..=12).contains(&field) {
-            return true;
-        }
-        if skip_field(wire, field, &mut rest, DecodeContext::default()).is_err() {
-            return true;
-        }
-    }
-    false
-}
-
 #[async_trait]
 impl Fold for ScoreFold {
     type State = Customer;
@@ -212,6 +194,14 @@ impl Fold for ScoreFold {
         Ok(Arc::new(book))
     }
 
+    /// Orders, and the birth of a profile: who never ordered has a score, too.
+    fn concerns(&self, record: &Record) -> bool {
+        match record.kind.as_str() {
+            facts::KIND => matches!(facts::about(&record.payload), Some(About::Order) | None),
+            kind => kind == "profile",
+        }
+    }
+
     fn apply(
         &self,
         book: &Book,
@@ -219,7 +209,7 @@ impl Fold for ScoreFold {
         state: &mut Customer,
         record: &Record,
     ) -> Result<(), FoldFault> {
-        if record.kind != facts::KIND || !is_about_an_order(&record.payload) {
+        if record.kind != facts::KIND {
             return Ok(());
         }
         let fact = facts::decode(&record.payload).map_err(FoldFault::poison)?;

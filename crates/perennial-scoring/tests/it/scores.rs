@@ -4,7 +4,7 @@ use perennial_api::scoring::v1::BatchGetScoresRequest;
 use perennial_types::{FactKind, OrderChange};
 use tonic::Code;
 
-use crate::shop::{PARENT, Shop, at, databases, day, placed, profile, refunded};
+use crate::shop::{PARENT, Shop, at, born, databases, day, placed, profile, refunded};
 
 const START: &str = "2026-03-01T12:00:00Z";
 
@@ -96,8 +96,9 @@ async fn what_is_no_order_leaves_no_trace_on_the_feed() {
     for database in databases("no_order") {
         let mut shop = Shop::open(database, at(START), perennial_scoring::Config::default()).await;
         let viewed = FactKind::ProductViewed { product_id: "P1".to_owned() };
+        shop.append(vec![born(profile(1))]).await;
         shop.receive(vec![(profile(1), day(20_500), viewed)]).await;
-        assert_eq!(shop.received().await, 1);
+        assert_eq!(shop.received().await, 2);
         assert!(shop.updates(profile(1)).await.is_empty());
         let names = [1, 2].map(|it| format!("{PARENT}/profiles/{}", profile(it))).into();
         let request = BatchGetScoresRequest { parent: PARENT.to_owned(), names };

@@ -246,6 +246,19 @@ pub fn record(profile: ProfileId, fact: &Fact) -> NewRecord {
     }
 }
 
+/// What ingestion tells of a profile it has just made.
+pub fn born(profile: ProfileId) -> NewRecord {
+    let payload = Default::default();
+    NewRecord {
+        workspace: workspace(),
+        profile,
+        kind: "profile",
+        historical: false,
+        correction: false,
+        payload,
+    }
+}
+
 pub fn placed(id: impl Into<String>, revenue: i64) -> FactKind {
     FactKind::Order(OrderChange::Placed(OrderPlaced {
         order_id: id.into(),

@@ -50,16 +50,6 @@ fn turn() -> Turn<Row> {
 }
 
 #[test]
-fn only_facts_about_orders_are_read() {
-    let viewed = fact(1, FactKind::ProductViewed { product_id: "P1".to_owned() });
-    assert!(!is_about_an_order(&bytes(&viewed)));
-    assert!(!is_about_an_order(&bytes(&fact(2, FactKind::Tracked))));
-    assert!(is_about_an_order(&bytes(&order(3))));
-    let cancelled = fact(4, FactKind::Order(OrderChange::Cancelled("A1".to_owned())));
-    assert!(is_about_an_order(&bytes(&cancelled)));
-}
-
-#[test]
 fn an_order_told_twice_is_scored_once() {
     let fold = ScoreFold::new(Arc::new(Config::default().settings().unwrap()));
     let (book, mut state, mut turn) = (Book::new(), Customer::default(), turn());

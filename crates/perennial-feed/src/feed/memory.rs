@@ -1,0 +1,49 @@
+//! What a feed keeps in memory: heads and recent records (only where this process is the only writer), and who waits.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Appended;
+use super::rows::Head;
+use crate::{PARTITIONS, Progress, Record};
+
+/// Records kept in memory for each partition, so that readers close to the head cost no query.
+const TAIL: usize = 2_048;
+
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Only on SQLite, where this process is the only writer.
+    pub(super) heads: Vec<Head>,
+    pub(super) tails: Vec<VecDeque<Record>>,
+    pub(super) demands: BTreeMap<u16, Progress>,
+}
+
+impl Memory {
+    /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
+    /// a tail is always an unbroken run.
+    pub(super) fn remember(&mut self, appended: Appended) {
+        if self.heads.is_empty() {
+            return; // PostgreSQL: other processes append too, so only the tables know.
+        }
+        for head in appended.heads {
+            if let Some(kept) = self.heads.iter_mut().find(|it| it.partition == head.partition) {
+                kept.seq = kept.seq.max(head.seq);
+                kept.time = kept.time.max(head.time);
+                kept.progress = kept.progress.max(head.progress);
+            }
+        }
+        for record in appended.records {
+            let Some(tail) = self.tails.get_mut(usize::from(record.profile.partition(PARTITIONS))) else {
+                continue;
+            };
+            match tail.back().map(|last| last.seq) {
+                Some(last) if record.seq <= last => continue,
+                Some(last) if record.seq > last + 1 => tail.clear(),
+                _ => {}
+            }
+            tail.push_back(record);
+            if tail.len() > TAIL {
+                tail.pop_front();
+            }
+        }
+    }
+}

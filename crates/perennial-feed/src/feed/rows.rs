@@ -1,0 +1,160 @@
+//! The feed's tables: heads and records as rows.
+
+use perennial_store::{
+    Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, column,
+    insert_rows, query,
+};
+use perennial_types::{ProfileId, Timestamp, Workspace, from_micros, micros};
+use uuid::Uuid;
+
+use super::Cursor;
+use crate::{FeedError, PARTITIONS, Progress, Record};
+
+const RECORDS: Table = Table {
+    name: "feed_record",
+    columns: &[
+        ("partition", Column::BigInt),
+        ("seq", Column::BigInt),
+        ("workspace", Column::Text),
+        ("profile", Column::Uuid),
+        ("kind", Column::Text),
+        ("min_reader", Column::BigInt),
+        ("time", Column::BigInt),
+        ("origin_seq", Column::BigInt),
+        ("origin_instant", Column::BigInt),
+        ("historical", Column::Bool),
+        ("correction", Column::Bool),
+        ("payload", Column::Bytes),
+    ],
+};
+
+pub(super) const HEADS: Table = Table {
+    name: "feed_head",
+    columns: &[
+        ("partition", Column::BigInt),
+        ("seq", Column::BigInt),
+        ("first_seq", Column::BigInt),
+        ("time", Column::BigInt),
+        ("progress_seq", Column::BigInt),
+        ("progress_instant", Column::BigInt),
+    ],
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Head {
+    pub(super) partition: u16,
+    pub(super) seq: u64,
+    pub(super) first_seq: u64,
+    pub(super) time: Timestamp,
+    pub(super) progress: Progress,
+}
+
+pub(super) async fn save_records(tx: &DatabaseTransaction, records: &[Record]) -> Result<(), StoreError> {
+    let rows = records.iter().map(|it| {
+        vec![
+            i64::from(it.profile.partition(PARTITIONS)).into(),
+            int(it.seq).into(),
+            it.workspace.as_str().into(),
+            it.profile.0.into(),
+            it.kind.as_str().into(),
+            i64::from(it.min_reader).into(),
+            micros(it.time).into(),
+            int(it.origin.seq).into(),
+            micros(it.origin.instant).into(),
+            it.historical.into(),
+            it.correction.into(),
+            it.payload.to_vec().into(),
+        ]
+    });
+    insert_rows(tx, &RECORDS, rows.collect(), "").await?;
+    Ok(())
+}
+
+pub(super) async fn load_records(
+    db: &impl ConnectionTrait,
+    cursor: &Cursor,
+    max: usize,
+) -> Result<Vec<Record>, FeedError> {
+    let sql = "SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
+               correction, payload FROM feed_record WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let values = vec![i64::from(cursor.partition).into(), int(cursor.after_seq).into(), limit.into()];
+    let rows = query(db, "the feed's records", sql, values).await?;
+    rows.iter().map(record_of).collect()
+}
+
+pub(super) const SELECT_HEADS: &str =
+    "SELECT partition, seq, first_seq, time, progress_seq, progress_instant FROM feed_head";
+
+pub(super) async fn load_heads(
+    tx: &DatabaseTransaction,
+    locked: Option<&[u16]>,
+) -> Result<Vec<Head>, StoreError> {
+    let mut values = Vec::new();
+    let sql = match locked {
+        Some(partitions) => {
+            let wanted = partitions.iter().map(|it| i64::from(*it).into()).collect();
+            let condition =
+                perennial_store::any_of(Backend::of(tx), "partition", Column::BigInt, wanted, &mut values);
+            // SQLite's write transaction holds all heads already.
+            let lock = if Backend::of(tx) == Backend::Postgres { "FOR UPDATE" } else { "" };
+            format!("{SELECT_HEADS} WHERE {condition} ORDER BY partition {lock}")
+        }
+        None => format!("{SELECT_HEADS} ORDER BY partition"),
+    };
+    query(tx, "the feed's heads", &sql, values).await?.iter().map(head_of).collect()
+}
+
+pub(super) async fn save_heads(tx: &DatabaseTransaction, heads: &[Head]) -> Result<(), StoreError> {
+    let rows = heads.iter().map(|it| {
+        vec![
+            i64::from(it.partition).into(),
+            int(it.seq).into(),
+            int(it.first_seq).into(),
+            micros(it.time).into(),
+            int(it.progress.seq).into(),
+            micros(it.progress.instant).into(),
+        ]
+    });
+    let update = "ON CONFLICT (partition) DO UPDATE SET seq = excluded.seq, time = excluded.time, \
+                  progress_seq = excluded.progress_seq, progress_instant = excluded.progress_instant";
+    insert_rows(tx, &HEADS, rows.collect(), update).await?;
+    Ok(())
+}
+
+pub(super) fn head_of(row: &QueryResult) -> Result<Head, StoreError> {
+    let instant = |at: i64| from_micros(at);
+    Ok(Head {
+        partition: u16::try_from(column::<i64>(row, 0)?).unwrap_or_default(),
+        seq: unsigned(column(row, 1)?),
+        first_seq: unsigned(column(row, 2)?),
+        time: instant(column(row, 3)?),
+        progress: Progress { seq: unsigned(column(row, 4)?), instant: instant(column(row, 5)?) },
+    })
+}
+
+fn record_of(row: &QueryResult) -> Result<Record, FeedError> {
+    let workspace: String = column(row, 1)?;
+    let workspace = Workspace::parse(&workspace)
+        .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })?;
+    Ok(Record {
+        seq: unsigned(column(row, 0)?),
+        workspace,
+        profile: ProfileId(column::<Uuid>(row, 2)?),
+        kind: column(row, 3)?,
+        min_reader: u32::try_from(column::<i64>(row, 4)?).unwrap_or(u32::MAX),
+        time: from_micros(column(row, 5)?),
+        origin: Progress { seq: unsigned(column(row, 6)?), instant: from_micros(column(row, 7)?) },
+        historical: column(row, 8)?,
+        correction: column(row, 9)?,
+        payload: column::<Vec<u8>>(row, 10)?.into(),
+    })
+}
+
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}

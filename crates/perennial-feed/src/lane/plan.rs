@@ -1,0 +1,173 @@
+//! What a lane does next: fetch from all sources, and pick what they agree is ready.
+
+use std::collections::BTreeMap;
+
+use perennial_api::feed::v1 as wire;
+use perennial_types::{Timestamp, from_micros, micros};
+
+use super::{Lane, MOST_RECORDS};
+use crate::batch::{Incoming, PartitionBatch};
+use crate::{FeedError, Fold, Progress, Record};
+
+impl<F: Fold> Lane<F> {
+    /// How complete this lane wants to be: as far as its timers and its readers need.
+    fn wanted(&self, partition: u16, now: Timestamp) -> Option<Timestamp> {
+        let due = self.next_due.filter(|due| *due <= now).map(|_| now);
+        let demand = self.reader.feed.demanded(partition).instant;
+        let demanded = (demand <= now
+            && self.parts.get(&partition).is_some_and(|it| it.progress.instant < demand))
+        .then_some(now);
+        due.max(demanded)
+    }
+
+    pub(super) async fn fetch(&mut self) -> Result<(), FeedError> {
+        let now = self.reader.clock.now();
+        let wanted: BTreeMap<u16, Option<Timestamp>> =
+            self.parts.keys().map(|it| (*it, self.wanted(*it, now))).collect();
+        for (index, source) in self.reader.clone().sources.iter().enumerate() {
+            let mut cursors = Vec::new();
+            for (partition, part) in &self.parts {
+                let Some(fetched) = part.sources.get(index) else { continue };
+                if fetched.buffer.len() >= 2 * MOST_RECORDS
+                    && fetched.claim.is_some_and(|it| it > part.progress)
+                {
+                    continue;
+                }
+                let instant = wanted.get(partition).copied().flatten();
+                // What lies ready of ingestion waits until the others have taken it in, too.
+                let seq = if index == 0 { 0 } else { part.sources.first().map_or(0, |it| it.last) };
+                let complete_after = (instant.is_some() || seq > 0)
+                    .then(|| wire::Progress { seq, instant_micros: instant.map_or(i64::MIN, micros) });
+                cursors.push(wire::Cursor {
+                    partition: (*partition).into(),
+                    after_seq: fetched.last,
+                    complete_after,
+                });
+            }
+            if cursors.is_empty() {
+                continue;
+            }
+            let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
+            let epoch = epoch.max().unwrap_or_default();
+            let request = wire::ReadRequest {
+                feed: source.name.to_string(),
+                epoch,
+                cursors,
+                max_records: u32::try_from(MOST_RECORDS).unwrap_or(u32::MAX),
+                wait_ms: 0,
+            };
+            let answer = source.client.clone().read(request).await.map_err(|status| FeedError::Peer {
+                feed: source.name.to_string(),
+                reason: status.message().to_owned(),
+            })?;
+            self.receive(index, &source.name, answer.into_inner())?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, feed: &str, answer: wire::ReadResponse) -> Result<(), FeedError> {
+        for records in answer.partitions {
+            let partition = u16::try_from(records.partition).unwrap_or(u16::MAX);
+            let Some(fetched) = self.parts.get_mut(&partition).and_then(|it| it.sources.get_mut(index))
+            else {
+                continue;
+            };
+            if !fetched.epoch.is_empty() && fetched.epoch != answer.epoch {
+                let known = fetched.epoch.clone();
+                return Err(FeedError::Epoch { feed: feed.to_owned(), known, found: answer.epoch });
+            }
+            fetched.epoch.clone_from(&answer.epoch);
+            if records.head_seq < fetched.last {
+                let (head, seq) = (records.head_seq, fetched.last);
+                return Err(FeedError::Behind { feed: feed.to_owned(), partition, head, seq });
+            }
+            if records.first_seq > fetched.last + 1 {
+                let (first, next) = (records.first_seq, fetched.last + 1);
+                return Err(FeedError::Trimmed { feed: feed.to_owned(), partition, first, next });
+            }
+            fetched.head = records.head_seq;
+            for record in records.records {
+                let record = Record::try_from(record)?;
+                if record.min_reader > crate::READER_VERSION {
+                    let needs = record.min_reader;
+                    return Err(FeedError::TooNew { feed: feed.to_owned(), kind: record.kind, needs });
+                }
+                fetched.last = record.seq;
+                fetched.buffer.push_back(record);
+            }
+            let claim = records.progress.map_or(Progress::START, Into::into);
+            fetched.claim = Some(fetched.claim.map_or(claim, |it: Progress| it.max(claim)));
+        }
+        Ok(())
+    }
+
+    /// Picks what is ready: records that every source has passed, and the instant through which timers may fire.
+    pub(super) fn plan(&self) -> Option<(BTreeMap<u16, PartitionBatch>, Timestamp)> {
+        let now = self.reader.clock.now();
+        let held = self.reader.held().map(|it| from_micros(micros(it) - 1));
+        let mut room = self.most;
+        let mut batches = BTreeMap::new();
+        let mut due_through = Timestamp::MIN;
+        for (partition, part) in &self.parts {
+            let Some(mut ready) = part.sources.iter().map(|it| it.claim).min().flatten() else { continue };
+            if let Some(held) = held {
+                ready.instant = ready.instant.min(held);
+            }
+            let mut batch = PartitionBatch::default();
+            // Before the batch, ingestion stands where our progress says.
+            batch.positions.push((Timestamp::MIN, part.progress.seq));
+            let mut cursors: Vec<_> = part.sources.iter().map(|it| it.buffer.iter().peekable()).collect();
+            loop {
+                let next = cursors
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(rank, it)| it.peek().map(|record| (record.origin, rank)))
+                    .min();
+                let Some((origin, rank)) = next else { break };
+                if origin > ready || held.is_some_and(|held| origin.instant > held) {
+                    ready = ready.min(Progress::before(origin, rank == 0));
+                    break;
+                }
+                if room == 0 {
+                    ready = ready.min(Progress::before(origin, rank == 0));
+                    break;
+                }
+                room -= 1;
+                let (Some(source), Some(record)) =
+                    (self.reader.sources.get(rank), cursors.get_mut(rank).and_then(Iterator::next))
+                else {
+                    break;
+                };
+                if rank == 0 {
+                    batch.positions.push((record.time, record.seq));
+                }
+                let rank = u8::try_from(rank).unwrap_or(u8::MAX);
+                batch.records.push(Incoming { feed: source.name.clone(), rank, record: record.clone() });
+            }
+            let ready = ready.max(part.progress);
+            batch.progress = Some(ready);
+            let demanded = self.reader.feed.demanded(*partition);
+            let awaited = !part.progress.reaches(demanded) && ready > part.progress;
+            due_through = due_through.max(ready.instant);
+            let due = self.next_due.is_some_and(|due| due <= ready.instant && due <= now);
+            if !batch.records.is_empty() || awaited || due {
+                batches.insert(*partition, batch);
+            }
+        }
+        (!batches.is_empty()).then_some((batches, due_through))
+    }
+}
+
+/// Holds everything at or after `instant` back for a later batch.
+pub(super) fn cut_at(batches: &mut BTreeMap<u16, PartitionBatch>, instant: Timestamp) {
+    let last = from_micros(micros(instant) - 1);
+    for batch in batches.values_mut() {
+        let keep = batch.records.partition_point(|it| it.record.origin.instant < instant);
+        if let Some(first) = batch.records.get(keep) {
+            let before = Progress::before(first.record.origin, first.rank == 0);
+            batch.progress = batch.progress.map(|it| it.min(before));
+        }
+        batch.records.truncate(keep);
+        batch.progress = batch.progress.map(|it| Progress { seq: it.seq, instant: it.instant.min(last) });
+    }
+}
