@@ -193,31 +193,35 @@ impl Feed {
         self.write(tx, heads, appended).await
     }
 
-    /// Appends derived records, each with what it reflects, and moves the partitions' progress. `records` must be in
-    /// the order of their origins within a partition.
+    /// Appends derived records, each with what it reflects, and moves the partitions' progress. `heads` are as they were
+    /// read when the lane was taken hold of; `records` must be in the order of their origins within a partition.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn append_derived(
+    pub(crate) async fn append_derived(
         &self,
         tx: &DatabaseTransaction,
+        heads: &BTreeMap<u16, Head>,
         records: Vec<(Progress, NewRecord)>,
         progress: &BTreeMap<u16, Progress>,
     ) -> Result<Appended, FeedError> {
-        let wanted: Vec<u16> = progress.keys().copied().collect();
-        let mut heads: BTreeMap<u16, Head> =
-            self.lock_heads(tx, &wanted).await?.into_iter().map(|it| (it.partition, it)).collect();
+        let mut changed: BTreeMap<u16, Head> = BTreeMap::new();
         let mut appended = Vec::with_capacity(records.len());
         for (origin, record) in records {
-            let Some(head) = heads.get_mut(&record.profile.partition(PARTITIONS)) else { continue };
+            let partition = record.profile.partition(PARTITIONS);
+            let Some(head) = heads.get(&partition) else { continue };
+            let head = changed.entry(partition).or_insert(*head);
             head.seq += 1;
             head.time = head.time.max(origin.instant);
             appended.push(stamp(record, head.seq, origin.instant, origin));
         }
-        for (partition, head) in &mut heads {
-            head.progress = head.progress.max(progress.get(partition).copied().unwrap_or(Progress::START));
+        for (partition, reached) in progress {
+            let Some(head) = heads.get(partition) else { continue };
+            if *reached > head.progress {
+                changed.entry(*partition).or_insert(*head).progress = *reached;
+            }
         }
-        self.write(tx, heads.into_values().collect(), appended).await
+        self.write(tx, changed.into_values().collect(), appended).await
     }
 
     async fn lock_heads(&self, tx: &DatabaseTransaction, partitions: &[u16]) -> Result<Vec<Head>, FeedError> {
@@ -395,15 +399,18 @@ impl Feed {
         Ok(self.heads(&[cursor]).await?.first().map_or(Progress::START, |it| it.progress))
     }
 
-    /// The same for several partitions, in the caller's transaction.
-    pub(crate) async fn progress_in(
+    /// The heads of some partitions, in the caller's transaction.
+    pub(crate) async fn heads_in(
         &self,
         tx: &DatabaseTransaction,
         partitions: &[u16],
-    ) -> Result<BTreeMap<u16, Progress>, FeedError> {
+    ) -> Result<BTreeMap<u16, Head>, FeedError> {
         let heads = rows::load_heads(tx, None).await?;
-        let wanted = heads.into_iter().filter(|it| partitions.contains(&it.partition));
-        Ok(wanted.map(|it| (it.partition, it.progress)).collect())
+        Ok(heads
+            .into_iter()
+            .filter(|it| partitions.contains(&it.partition))
+            .map(|it| (it.partition, it))
+            .collect())
     }
 
     fn remembered(&self, cursor: &Cursor, head: u64, max: usize) -> Option<Vec<Record>> {

@@ -15,6 +15,8 @@ mod plan;
 
 use plan::cut_at;
 
+use crate::feed::rows::Head;
+
 use crate::batch::{Batch, Incoming, Outcome, PartitionBatch};
 use crate::keep::{self, Key, Move};
 use crate::reader::Reader;
@@ -24,6 +26,8 @@ use crate::{FeedError, Fold, Listener, Merge, Progress, Record};
 const MOST_RECORDS: usize = 500;
 /// Profiles whose timers fire in one transaction, at most (more only if they are due at the very same instant).
 const MOST_DUE: usize = 500;
+/// How long a checkpoint may lag behind records that concern nobody here.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Lane<F: Fold> {
     reader: Arc<Reader<F>>,
@@ -37,6 +41,10 @@ pub(crate) struct Lane<F: Fold> {
     most: usize,
     condemned: Option<(Key, String)>,
     loaded: bool,
+    /// The own feed's heads, as they were when the lane was last taken hold of.
+    heads: BTreeMap<u16, Head>,
+    /// Records that concern nobody here were passed over; by then the checkpoints have to say so.
+    unsaved: Option<Timestamp>,
 }
 
 struct Part {
@@ -47,6 +55,8 @@ struct Part {
 #[derive(Default)]
 struct Fetched {
     epoch: String,
+    /// What the checkpoint says.
+    stored: u64,
     applied: u64,
     last: u64,
     head: u64,
@@ -74,6 +84,8 @@ impl<F: Fold> Lane<F> {
             most: MOST_RECORDS,
             condemned: None,
             loaded: false,
+            heads: BTreeMap::new(),
+            unsaved: None,
         }
     }
 
@@ -119,6 +131,7 @@ impl<F: Fold> Lane<F> {
         // A timer that is due already waits for the sources to come that far: they ring.
         let now = self.reader.clock.now();
         let due = self.next_due.filter(|due| *due > now && held.is_none_or(|held| *due < held));
+        let due = [due, self.unsaved].into_iter().flatten().min();
         let everything_rings =
             self.reader.store.backend() == Backend::Sqlite && self.reader.sources.iter().all(|it| it.local);
         if everything_rings || self.reader.clock.simulation().is_some() {
@@ -143,7 +156,16 @@ impl<F: Fold> Lane<F> {
         self.fetch().await?;
         let planned = self.plan();
         let visited = self.visit().await?;
-        let Some((batches, due_through)) = planned else { return Ok(visited) };
+        let Some((batches, due_through)) = planned else {
+            if self.unsaved.is_some_and(|it| it <= self.reader.clock.now()) {
+                self.save_positions().await?;
+            }
+            return Ok(visited);
+        };
+        if self.is_irrelevant(&batches, due_through) {
+            self.pass_over(&batches);
+            return Ok(true);
+        }
         self.apply(batches, due_through).await.map(|applied| applied || visited)
     }
 
@@ -154,13 +176,14 @@ impl<F: Fold> Lane<F> {
         let tx = reader.store.write().await?;
         keep::ensure_checkpoints(&tx, &reader.name, &feeds, &partitions).await?;
         let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
-        let progress = reader.feed.progress_in(&tx, &partitions).await?;
+        let heads = reader.feed.heads_in(&tx, &partitions).await?;
         for (partition, part) in &mut self.parts {
-            part.progress = progress.get(partition).copied().unwrap_or(Progress::START);
+            part.progress = heads.get(partition).map_or(Progress::START, |it| it.progress);
             for (source, fetched) in reader.sources.iter().zip(&mut part.sources) {
                 let (epoch, seq) =
                     checkpoints.get(&(source.name.to_string(), *partition)).cloned().unwrap_or_default();
-                *fetched = Fetched { epoch, applied: seq, last: seq, head: seq, ..Fetched::default() };
+                *fetched =
+                    Fetched { epoch, stored: seq, applied: seq, last: seq, head: seq, ..Fetched::default() };
             }
         }
         self.next_due = keep::next_due(&tx, self.number).await?;
@@ -173,24 +196,25 @@ impl<F: Fold> Lane<F> {
 
     /// Begins a transaction that holds this lane, or fails if the lane has moved without us: then everything in memory
     /// is stale.
-    pub(crate) async fn begin(&self) -> Result<perennial_store::DatabaseTransaction, FeedError> {
-        let reader = &self.reader;
+    pub(crate) async fn begin(&mut self) -> Result<perennial_store::DatabaseTransaction, FeedError> {
+        let reader = self.reader.clone();
         let partitions: Vec<u16> = self.parts.keys().copied().collect();
         let tx = reader.store.write().await?;
         let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
-        let progress = reader.feed.progress_in(&tx, &partitions).await?;
+        let heads = reader.feed.heads_in(&tx, &partitions).await?;
         for (partition, part) in &self.parts {
             // Timers fire without moving a checkpoint, but never without moving the progress.
-            if progress.get(partition) != Some(&part.progress) {
+            if heads.get(partition).map(|it| it.progress) != Some(part.progress) {
                 return Err(FeedError::Fenced);
             }
             for (source, fetched) in reader.sources.iter().zip(&part.sources) {
                 let key = (source.name.to_string(), *partition);
-                if checkpoints.get(&key).is_none_or(|(_, seq)| *seq != fetched.applied) {
+                if checkpoints.get(&key).is_none_or(|(_, seq)| *seq != fetched.stored) {
                     return Err(FeedError::Fenced);
                 }
             }
         }
+        self.heads = heads;
         Ok(tx)
     }
 
@@ -278,21 +302,24 @@ impl<F: Fold> Lane<F> {
         }
     }
 
-    /// Checkpoints and progress after the batch.
+    /// Checkpoints and progress after the batch. Only what moves is written: that nobody else has moved the rest was seen
+    /// when the lane was taken hold of.
     fn moves(&self, outcome: &Outcome<F>) -> (Vec<Move>, BTreeMap<u16, Progress>) {
         let mut moves = Vec::new();
         let mut progress = BTreeMap::new();
-        for (partition, batch) in &outcome.partitions {
-            let Some(part) = self.parts.get(partition) else { continue };
+        for (partition, part) in &self.parts {
+            let batch = outcome.partitions.get(partition);
             let taken = outcome.taken.get(partition).copied().unwrap_or_default();
-            let records = batch.records.get(..taken).unwrap_or_default();
+            let records = batch.and_then(|it| it.records.get(..taken)).unwrap_or_default();
             for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
                 let last = records.iter().rev().find(|it| it.feed == source.name).map(|it| it.record.seq);
-                // A checkpoint that does not move is still compared when timers fire: it is the fence for those, too.
                 let to = last.unwrap_or(fetched.applied);
-                let (feed, epoch) = (source.name.to_string(), fetched.epoch.clone());
-                moves.push(Move { feed, partition: *partition, epoch, from: fetched.applied, to });
+                if to != fetched.stored {
+                    let (feed, epoch) = (source.name.to_string(), fetched.epoch.clone());
+                    moves.push(Move { feed, partition: *partition, epoch, from: fetched.stored, to });
+                }
             }
+            let Some(batch) = batch else { continue };
             let mut reached = batch.progress.unwrap_or(part.progress);
             if let Some(first) = batch.records.get(taken) {
                 reached = reached.min(Progress::before(first.record.origin, first.rank == 0));
@@ -300,6 +327,49 @@ impl<F: Fold> Lane<F> {
             progress.insert(*partition, reached.max(part.progress));
         }
         (moves, progress)
+    }
+
+    /// Whether nothing of a batch can matter: then it is passed over without a transaction, and the checkpoints follow
+    /// a little later.
+    fn is_irrelevant(&self, batches: &BTreeMap<u16, PartitionBatch>, due_through: Timestamp) -> bool {
+        let concerns = |it: &Incoming| it.record.is_merge() || self.reader.fold.concerns(&it.record);
+        self.parked.is_empty()
+            && self.condemned.is_none()
+            && self.next_due.is_none_or(|due| due > due_through)
+            && batches.iter().all(|(partition, batch)| {
+                let demanded = self.reader.feed.demanded(*partition);
+                let awaited = self.parts.get(partition).is_some_and(|it| !it.progress.reaches(demanded));
+                !awaited && !batch.records.iter().any(concerns)
+            })
+    }
+
+    fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {
+        let taken = batches.iter().map(|(partition, batch)| (*partition, batch.records.len())).collect();
+        self.advance(&taken, &BTreeMap::new());
+        let soon = self.reader.clock.now().checked_add(PATIENCE).ok();
+        self.unsaved = self.unsaved.or(soon);
+    }
+
+    /// Writes down how far records that concern nobody here were passed over.
+    async fn save_positions(&mut self) -> Result<(), FeedError> {
+        let tx = self.begin().await?;
+        let (moves, _) = self.moves(&Outcome::nothing());
+        keep::move_checkpoints(&tx, &self.reader.name, &moves).await?;
+        Store::commit(tx).await?;
+        self.positions_saved(&moves);
+        Ok(())
+    }
+
+    fn positions_saved(&mut self, moves: &[Move]) {
+        for it in moves {
+            let Some(part) = self.parts.get_mut(&it.partition) else { continue };
+            for (source, fetched) in self.reader.sources.iter().zip(&mut part.sources) {
+                if *source.name == *it.feed {
+                    fetched.stored = it.to;
+                }
+            }
+        }
+        self.unsaved = None;
     }
 
     async fn commit(
@@ -314,7 +384,15 @@ impl<F: Fold> Lane<F> {
         let parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
         let mut changed = Vec::new();
         let mut gone = Vec::new();
+        // The earliest timer of the lane has to be looked up only if it may have been one of these profiles'.
+        let earliest = self.next_due;
+        let mut ask = !outcome.parked.is_empty() || !self.parked.is_empty();
+        let mut soonest = earliest;
         for (key, slot) in outcome.states {
+            let was = slot.loaded.as_ref().and_then(|it| it.timers.due());
+            ask |= was.is_some() && was <= earliest;
+            let is = if slot.gone { None } else { slot.now.timers.due() };
+            soonest = [soonest, is].into_iter().flatten().min();
             if slot.gone {
                 if slot.loaded.is_some() {
                     gone.push(key);
@@ -334,9 +412,10 @@ impl<F: Fold> Lane<F> {
         reader.fold.write(&tx, outcome.rows).await.map_err(store_fault)?;
         let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
         keep::save_commands(&tx, outcome.commands).await?;
-        let appended = reader.feed.append_derived(&tx, outcome.records, progress).await?;
-        let next_due = keep::next_due(&tx, self.number).await?;
+        let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
+        let next_due = if ask { keep::next_due(&tx, self.number).await? } else { soonest };
         Store::commit(tx).await?;
+        self.positions_saved(&moves);
         self.next_due = next_due;
         self.parked = parked;
         reader.feed.announce(appended);
@@ -378,7 +457,7 @@ impl<F: Fold> Lane<F> {
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;
         let visits = crate::visit::visits(self, &book, states, &errand);
-        let moves: Vec<Move> = self.fences();
+        let moves = Vec::new();
         let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
         let last = (keys.len() == MOST_RECORDS).then(|| keys.last().map(|it| it.1)).flatten();
         keep::advance_errand(&tx, self.number, &errand, last).await?;
@@ -390,20 +469,6 @@ impl<F: Fold> Lane<F> {
             errand.after = last.map(|it| it.0);
         }
         Ok(true)
-    }
-
-    /// Moves that move nothing: they only make sure that this worker still holds its lane.
-    fn fences(&self) -> Vec<Move> {
-        let mut moves = Vec::new();
-        for (partition, part) in &self.parts {
-            for (source, it) in self.reader.sources.iter().zip(&part.sources) {
-                if !it.epoch.is_empty() {
-                    let (feed, epoch) = (source.name.to_string(), it.epoch.clone());
-                    moves.push(Move { feed, partition: *partition, epoch, from: it.applied, to: it.applied });
-                }
-            }
-        }
-        moves
     }
 
     pub(crate) fn reload_unless(&mut self, well: bool) {
@@ -441,7 +506,7 @@ impl<F: Fold> Lane<F> {
             self.parked.remove(key);
         }
         let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
-        let moves = self.fences();
+        let moves = Vec::new();
         self.commit(tx, moves, outcome, &progress).await.map(|_| ())
     }
 }

@@ -41,12 +41,12 @@ pub(super) const HEADS: Table = Table {
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub(super) partition: u16,
     pub(super) seq: u64,
     pub(super) first_seq: u64,
     pub(super) time: Timestamp,
-    pub(super) progress: Progress,
+    pub(crate) progress: Progress,
 }
 
 pub(super) async fn save_records(tx: &DatabaseTransaction, records: &[Record]) -> Result<(), StoreError> {

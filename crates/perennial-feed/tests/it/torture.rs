@@ -65,7 +65,9 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
         assert!(partition.windows(2).all(|it| it[0].time <= it[1].time));
     }
 
-    for (reader, store) in [(&world.first, &world.first_store), (&world.second, &world.second_store)] {
+    let (first, second) = ((&world.first, &world.first_store), (&world.second, &world.second_store));
+    for ((reader, store), every_fifth) in [(first, true), (second, false)] {
+        let reads = |number: &i64| every_fifth || number % 5 != 0;
         let states = reader.states(&main(), &alive).await.unwrap();
         let mut counted: BTreeMap<i64, (ProfileId, u32)> = BTreeMap::new();
         for (profile, state) in &states {
@@ -77,8 +79,11 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
                 assert!(state.fired.contains_key(number), "the timer of {number} has fired");
             }
         }
-        let expected: BTreeMap<i64, (ProfileId, u32)> =
-            home_of.iter().map(|(number, profile)| (*number, (*profile, 1))).collect();
+        let expected: BTreeMap<i64, (ProfileId, u32)> = home_of
+            .iter()
+            .filter(|it| reads(it.0))
+            .map(|(number, profile)| (*number, (*profile, 1)))
+            .collect();
         let wrong: Vec<_> = (1..=number).filter(|it| counted.get(it) != expected.get(it)).collect();
         assert!(
             wrong.is_empty(),
@@ -93,7 +98,10 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
             .iter()
             .map(|it| (it.try_get_by_index(0).unwrap(), it.try_get_by_index(1).unwrap()))
             .collect();
-        assert!(rows == (1..=number).map(|it| (it, 1)).collect(), "and each wrote its row once");
+        assert!(
+            rows == (1..=number).filter(reads).map(|it| (it, 1)).collect(),
+            "and each wrote its row once"
+        );
         let left = query(store.read(), "left", "SELECT merge_id FROM transfer", vec![]).await.unwrap();
         assert!(left.is_empty(), "every transfer has arrived");
     }
@@ -104,7 +112,8 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
     for (number, times) in derived.values().flat_map(|it| &it.derived) {
         *counts.entry(*number).or_default() += times;
     }
-    let expected = (1..=number).flat_map(|it| [(it, 1), (it + 1_000_000, 1)]).collect();
+    let expected =
+        (1..=number).filter(|it| it % 5 != 0).flat_map(|it| [(it, 1), (it + 1_000_000, 1)]).collect();
     let expected: BTreeMap<i64, u32> = expected;
     let wrong: Vec<_> = (1..=number + 1_000_000).filter(|it| counts.get(it) != expected.get(it)).collect();
     assert!(
