@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use perennial_runtime::{Host, Mesh, Process, Telemetry};
+use perennial_runtime::{Host, Mesh, Process, Telemetry, TelemetryConfig};
 use perennial_types::Workspace;
 
 use crate::cli::{Cli, Command, Common, Score};
@@ -29,7 +29,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         return Ok(());
     }
     // A service says what it does; a command answers, and keeps quiet about the rest unless asked.
-    if !served || common.verbose > 0 {
+    let untouched = config.process.telemetry.log == TelemetryConfig::default().log;
+    if common.verbose > 0 || (!served && untouched) {
         let quiet = "warn".to_owned();
         config.process.telemetry.log = match common.verbose {
             0 => quiet,

@@ -69,10 +69,10 @@ impl Browser {
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::with_capacity(1_024);
         loop {
-            if let Some((code, length)) = whole(&answer) {
-                if answer.len() >= length {
-                    return Ok(code);
-                }
+            if let Some((code, length)) = whole(&answer)
+                && answer.len() >= length
+            {
+                return Ok(code);
             }
             if stream.read_buf(&mut answer).await? == 0 {
                 bail!("the connection was closed");
