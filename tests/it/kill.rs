@@ -143,8 +143,9 @@ fn mails(house: &House) -> Vec<String> {
 
 #[test]
 fn what_was_acknowledged_counts_once_however_often_the_process_is_killed() {
-    let rounds =
-        std::env::var_os("PERENNIAL_TEST_KILLS").and_then(|it| it.into_string().ok()?.parse().ok()).unwrap_or(5);
+    let rounds = std::env::var_os("PERENNIAL_TEST_KILLS")
+        .and_then(|it| it.into_string().ok()?.parse().ok())
+        .unwrap_or(5);
     let house = House::new();
     let zone = noon();
     let mut serve = house.serve();
