@@ -346,6 +346,12 @@ impl<F: Fold> Lane<F> {
     fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {
         let taken = batches.iter().map(|(partition, batch)| (*partition, batch.records.len())).collect();
         self.advance(&taken, &BTreeMap::new());
+        for partition in batches.keys() {
+            let Some(part) = self.parts.get(partition) else { continue };
+            for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
+                self.reader.passed_over(&source.name, *partition, fetched.applied);
+            }
+        }
         let soon = self.reader.clock.now().checked_add(PATIENCE).ok();
         self.unsaved = self.unsaved.or(soon);
     }

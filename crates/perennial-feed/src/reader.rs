@@ -75,6 +75,8 @@ pub struct Reader<F: Fold> {
     pub(crate) applied: AtomicU64,
     held: AtomicI64,
     desk: Mutex<Desk>,
+    /// Records that concern nobody here, passed over by lanes of this process whose checkpoints follow a little later.
+    passed: Mutex<BTreeMap<(Arc<str>, u16), u64>>,
 }
 
 #[derive(Default)]
@@ -110,6 +112,7 @@ impl<F: Fold> Reader<F> {
             applied: AtomicU64::new(0),
             held: AtomicI64::new(i64::MAX),
             desk: Mutex::default(),
+            passed: Mutex::default(),
         })
     }
 
@@ -310,13 +313,26 @@ impl<F: Fold> Reader<F> {
         Ok(parked::list(self.store.read(), workspace, after, most).await?)
     }
 
-    /// Where the reader stands: feed, partition, last record applied.
+    /// Says that a lane of this process has come to a record without writing it down yet.
+    pub(crate) fn passed_over(&self, feed: &Arc<str>, partition: u16, seq: u64) {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.insert((feed.clone(), partition), seq);
+    }
+
+    /// Where the reader stands: feed, partition, last record applied, or passed over since it concerns nobody here.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn positions(&self) -> Result<Vec<(String, u16, u64)>, FeedError> {
         let checkpoints = keep::checkpoints(self.store.read(), &self.name).await?;
-        Ok(checkpoints.into_iter().map(|((feed, partition), (_, seq))| (feed, partition, seq)).collect())
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead =
+            |feed: &str, partition| passed.get(&(feed.into(), partition)).copied().unwrap_or_default();
+        let place = |((feed, partition), (_, seq)): ((String, u16), (String, u64))| {
+            let seq = seq.max(ahead(&feed, partition));
+            (feed, partition, seq)
+        };
+        Ok(checkpoints.into_iter().map(place).collect())
     }
 
     /// The states of some profiles, as JSON: what this service knows of each.
