@@ -390,15 +390,7 @@ impl<F: Fold> Lane<F> {
         let parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
         let mut changed = Vec::new();
         let mut gone = Vec::new();
-        // The earliest timer of the lane has to be looked up only if it may have been one of these profiles'.
-        let earliest = self.next_due;
-        let mut ask = !outcome.parked.is_empty() || !self.parked.is_empty();
-        let mut soonest = earliest;
         for (key, slot) in outcome.states {
-            let was = slot.loaded.as_ref().and_then(|it| it.timers.due());
-            ask |= was.is_some() && was <= earliest;
-            let is = if slot.gone { None } else { slot.now.timers.due() };
-            soonest = [soonest, is].into_iter().flatten().min();
             if slot.gone {
                 if slot.loaded.is_some() {
                     gone.push(key);
@@ -419,7 +411,7 @@ impl<F: Fold> Lane<F> {
         let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
         keep::save_commands(&tx, outcome.commands).await?;
         let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
-        let next_due = if ask { keep::next_due(&tx, self.number).await? } else { soonest };
+        let next_due = keep::next_due(&tx, self.number).await?;
         Store::commit(tx).await?;
         self.positions_saved(&moves);
         self.next_due = next_due;
