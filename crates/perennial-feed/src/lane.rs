@@ -477,6 +477,10 @@ impl<F: Fold> Lane<F> {
         if self.loaded { Ok(()) } else { self.load().await }
     }
 
+    pub(crate) fn number(&self) -> i64 {
+        self.number
+    }
+
     pub(crate) fn reader(&self) -> &Arc<Reader<F>> {
         &self.reader
     }

@@ -225,7 +225,7 @@ impl<F: Fold> Reader<F> {
         i64::try_from(lane).unwrap_or_default()
     }
 
-    fn ask(&self, lane: i64, request: Request) {
+    pub(crate) fn ask(&self, lane: i64, request: Request) {
         self.desk().requests.entry(lane).or_default().push_back(request);
         self.bell.ring(&self.desk_topic(lane));
     }

@@ -12,6 +12,9 @@ use crate::lane::{Lane, store_fault};
 use crate::reader::Request;
 use crate::{FeedError, Fold, FoldFault, PARTITIONS, Progress, Record, Turn, parked};
 
+/// Profiles recomputed in one transaction, at most.
+const MOST_REFOLDED: usize = 100;
+
 /// Visits loaded profiles on an errand.
 pub(crate) fn visits<F: Fold>(
     lane: &Lane<F>,
@@ -61,18 +64,27 @@ fn turn<F: Fold>(lane: &Lane<F>, key: &Key, origin: Progress, timers: Timers) ->
 }
 
 impl<F: Fold> Lane<F> {
-    /// Does what somebody asked this lane to do, and answers.
+    /// Does what somebody asked this lane to do, and answers. If the lane has moved without us, it is asked again once
+    /// the lane is loaded anew.
     pub(crate) async fn serve(&mut self, request: Request) {
         match request {
             Request::Retry(key, answer) => {
                 let result = self.retry(&key).await;
                 self.reload_unless(result.is_ok());
+                if matches!(result, Err(FeedError::Fenced)) {
+                    return self.postpone(Request::Retry(key, answer));
+                }
                 let _ = answer.send(result);
             }
             Request::Refold(keys, answer) => {
                 let mut result = Ok(());
-                for chunk in keys.chunks(100) {
+                for (done, chunk) in keys.chunks(MOST_REFOLDED).enumerate() {
                     result = self.refold(chunk).await;
+                    if matches!(result, Err(FeedError::Fenced)) {
+                        self.reload_unless(false);
+                        let left = keys.into_iter().skip(done * MOST_REFOLDED).collect();
+                        return self.postpone(Request::Refold(left, answer));
+                    }
                     if result.is_err() {
                         break;
                     }
@@ -81,6 +93,10 @@ impl<F: Fold> Lane<F> {
                 let _ = answer.send(result);
             }
         }
+    }
+
+    fn postpone(&self, request: Request) {
+        self.reader().ask(self.number(), request);
     }
 
     /// Applies a parked profile's records again, in order. Answers how many were applied, and what stopped it.
