@@ -138,8 +138,8 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
 async fn nothing_is_lost_or_doubled_whatever_dies_and_whenever() {
     let rounds = std::env::var_os("PERENNIAL_TEST_TORTURE_ROUNDS")
         .and_then(|it| it.into_string().ok()?.parse().ok())
-        .unwrap_or(12);
-    for seed in [1] {
+        .unwrap_or(25);
+    for seed in 1..=2 {
         for home in databases() {
             torture(&home, seed, rounds).await;
         }
