@@ -162,11 +162,23 @@ impl<F: Fold> Lane<F> {
             }
             return Ok(visited);
         };
-        if self.is_irrelevant(&batches, due_through) {
+        let worked = if self.is_irrelevant(&batches, due_through) {
             self.pass_over(&batches);
-            return Ok(true);
-        }
-        self.apply(batches, due_through).await.map(|applied| applied || visited)
+            true
+        } else {
+            self.apply(batches, due_through).await?
+        };
+        Ok(visited || (worked && self.has_more()))
+    }
+
+    /// Whether there is more to do that nothing will ring for.
+    fn has_more(&self) -> bool {
+        let more = |it: &Fetched| !it.buffer.is_empty() || it.last < it.head;
+        let now = self.reader.clock.now();
+        self.condemned.is_some()
+            || self.most < MOST_RECORDS
+            || self.next_due.is_some_and(|due| due <= now)
+            || self.parts.values().any(|part| part.sources.iter().any(more))
     }
 
     async fn load(&mut self) -> Result<(), FeedError> {

@@ -56,10 +56,7 @@ async fn click(
 ) -> Response {
     let Some(link) = app.read_click(&token) else { return unknown() };
     let Ok(location) = HeaderValue::from_str(&link.url) else { return unknown() };
-    // Whoever clicked goes where the link leads, even if we cannot note it now.
-    if let Err(error) = app.clicked(&link, &visit(&method, &headers)).await {
-        tracing::warn!(error = %perennial_rpc::Chain(&error), "a click was not noted");
-    }
+    app.clicked(&link, &visit(&method, &headers)).await;
     let headers =
         [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (StatusCode::FOUND, headers).into_response()
@@ -71,10 +68,8 @@ async fn open(
     headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Response {
-    if let Some(link) = app.read_open(&token)
-        && let Err(error) = app.opened(&link, &visit(&method, &headers)).await
-    {
-        tracing::warn!(error = %perennial_rpc::Chain(&error), "an open was not noted");
+    if let Some(link) = app.read_open(&token) {
+        app.opened(&link, &visit(&method, &headers)).await;
     }
     let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
     (headers, PIXEL).into_response()

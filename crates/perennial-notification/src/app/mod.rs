@@ -1,6 +1,7 @@
 //! What can be done: one method a use case, one transaction each. Peers are called before a transaction, never in one.
 
 mod deliver;
+mod gather;
 mod react;
 mod send;
 mod templates;
@@ -20,6 +21,8 @@ use crate::domain::template::Compiled;
 use crate::error::Result;
 
 pub use deliver::{Composed, Round};
+use react::Reactions;
+
 pub use react::Visit;
 pub use send::{Receipt, Taken};
 pub use templates::{Change, TemplateChange};
@@ -41,6 +44,7 @@ pub struct App {
     profiles: ProfileServiceClient<Transport>,
     head: Arc<Letterhead>,
     compiled: Cache,
+    reactions: Arc<Reactions>,
 }
 
 /// What the use cases are made of.
@@ -64,8 +68,8 @@ impl App {
         let Parts { store, clock, bell, profiles, head } = parts;
         let outbox = Outbox::new(crate::NAME, store.clone(), clock.clone(), bell.clone());
         let profiles = perennial_rpc::client!(ProfileServiceClient::new(profiles));
-        let compiled = Cache::default();
-        Self { store, clock, bell, outbox, profiles, head: Arc::new(head), compiled }
+        let (head, compiled, reactions) = (Arc::new(head), Cache::default(), Arc::default());
+        Self { store, clock, bell, outbox, profiles, head, compiled, reactions }
     }
 
     /// Rings when there may be something to hand over.

@@ -1,5 +1,7 @@
 //! What people do with messages: unsubscribe, click, open. Each commits here first and reaches ingestion as an event.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use perennial_api::ingestion::v1::Event;
 use perennial_feed::Command;
 use perennial_rpc::{structs, time};
@@ -9,6 +11,7 @@ use prost::Message as _;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::gather::Gather;
 use super::{App, INGESTION};
 use crate::domain::links::{Click, Open, Unsubscribe};
 use crate::domain::reaction::{Verdict, verdict};
@@ -24,6 +27,20 @@ pub struct Visit<'a> {
     /// The `user-agent`; empty if none.
     pub user_agent: &'a str,
 }
+
+/// An open or a click, as it came.
+#[derive(Clone)]
+pub struct Reaction {
+    workspace: Workspace,
+    message: Uuid,
+    click: bool,
+    head: bool,
+    agent: String,
+    at: Timestamp,
+}
+
+/// Opens and clicks that come while others are being noted are noted together.
+pub type Reactions = Gather<Reaction>;
 
 impl App {
     /// Reads an unsubscribe link; nothing if it is not ours.
@@ -53,7 +70,7 @@ impl App {
         let tx = self.store.write().await?;
         let suppression = Suppression { everything: false, at: now };
         suppressions::add(&tx, &it.workspace, it.channel, &it.address_hash, "one-click", suppression).await?;
-        let sent = messages::find(&tx, &it.workspace, it.message).await?;
+        let sent = messages::find(&tx, &it.workspace, &[it.message].into()).await?.remove(&it.message);
         let profile = sent.as_ref().map_or(it.profile, |sent| sent.profile);
         let about = Sent { profile, ..sent.unwrap_or_else(|| nothing_known(it)) };
         let command = event(&it.workspace, "Email Unsubscribed", it.message, &about, new_id(now), now);
@@ -63,36 +80,67 @@ impl App {
         Ok(())
     }
 
-    /// Notes a click, if a person made it and it is the first.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn clicked(&self, it: &Click, visit: &Visit<'_>) -> Result<()> {
-        self.reacted(&it.workspace, it.message, visit, true).await
+    /// Notes a click, if a person made it and it is the first. One that cannot be noted is only logged: whoever clicked
+    /// goes where the link leads.
+    pub async fn clicked(&self, it: &Click, visit: &Visit<'_>) {
+        self.reacted(&it.workspace, it.message, visit, true).await;
     }
 
-    /// Notes an open, if a person did it and it is the first.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn opened(&self, it: &Open, visit: &Visit<'_>) -> Result<()> {
-        self.reacted(&it.workspace, it.message, visit, false).await
+    /// Notes an open, if a person did it and it is the first. One that cannot be noted is only logged.
+    pub async fn opened(&self, it: &Open, visit: &Visit<'_>) {
+        self.reacted(&it.workspace, it.message, visit, false).await;
     }
 
-    async fn reacted(&self, workspace: &Workspace, id: Uuid, visit: &Visit<'_>, click: bool) -> Result<()> {
+    async fn reacted(&self, workspace: &Workspace, message: Uuid, visit: &Visit<'_>, click: bool) {
+        let (head, agent) = (visit.head, visit.user_agent.to_owned());
+        let reaction =
+            Reaction { workspace: workspace.clone(), message, click, head, agent, at: self.clock.now() };
+        let note = |reactions: Vec<Reaction>| async move {
+            let count = reactions.len();
+            if let Err(error) = self.note(reactions).await {
+                tracing::warn!(error = %perennial_rpc::Chain(&error), count, "opens and clicks were not noted");
+            }
+        };
+        self.reactions.join(reaction, note).await;
+    }
+
+    /// Notes reactions, in one transaction.
+    async fn note(&self, reactions: Vec<Reaction>) -> Result<()> {
+        let mut grouped: BTreeMap<Workspace, Vec<Reaction>> = BTreeMap::new();
+        for it in reactions {
+            grouped.entry(it.workspace.clone()).or_default().push(it);
+        }
         let now = self.clock.now();
-        let Some(sent) = messages::find(self.store.read(), workspace, id).await? else { return Ok(()) };
-        if verdict(visit.head, visit.user_agent, sent.accepted_at, now) == Verdict::Machine {
+        let tx = self.store.write().await?;
+        let mut commands = Vec::new();
+        for (workspace, reactions) in grouped {
+            let about: BTreeSet<Uuid> = reactions.iter().map(|it| it.message).collect();
+            let sent = messages::find(&tx, &workspace, &about).await?;
+            let human = |it: &Reaction| {
+                let accepted = sent.get(&it.message).map(|it| it.accepted_at);
+                accepted.is_some_and(|at| verdict(it.head, &it.agent, at, it.at) == Verdict::Human)
+            };
+            for click in [false, true] {
+                let by_message: BTreeMap<Uuid, Timestamp> = reactions
+                    .iter()
+                    .rev()
+                    .filter(|it| it.click == click && human(it))
+                    .map(|it| (it.message, it.at))
+                    .collect();
+                let name = if click { "Email Clicked" } else { "Email Opened" };
+                let ids = by_message.keys().copied().collect();
+                for first in messages::react(&tx, &workspace, ids, click, now).await? {
+                    let (Some(sent), Some(at)) = (sent.get(&first), by_message.get(&first)) else { continue };
+                    commands.push(event(&workspace, name, first, sent, new_id(*at), *at));
+                }
+            }
+        }
+        if commands.is_empty() {
             return Ok(());
         }
-        let tx = self.store.write().await?;
-        if messages::react(&tx, workspace, id, click, now).await? {
-            let name = if click { "Email Clicked" } else { "Email Opened" };
-            let command = event(workspace, name, id, &sent, new_id(now), now);
-            self.outbox.leave(&tx, vec![command]).await?;
-            Store::commit(tx).await?;
-            self.outbox.ring(INGESTION);
-        }
+        self.outbox.leave(&tx, commands).await?;
+        Store::commit(tx).await?;
+        self.outbox.ring(INGESTION);
         Ok(())
     }
 }

@@ -248,34 +248,53 @@ pub struct Sent {
     pub accepted_at: Option<Timestamp>,
 }
 
-/// The message a reaction is about.
-pub async fn find(db: &impl ConnectionTrait, workspace: &Workspace, id: Uuid) -> Result<Option<Sent>> {
-    let sql = "SELECT decision, profile, campaign, step, state, settled_at FROM message \
-               WHERE workspace = $1 AND id = $2";
-    let row = query_one(db, "a message", sql, vec![workspace.as_str().into(), id.into()]).await?;
-    row.map(|row| {
-        let accepted = state(&row, 4)? == State::Accepted;
-        Ok(Sent {
-            decision: column(&row, 0)?,
-            profile: ProfileId(column(&row, 1)?),
-            campaign: column(&row, 2)?,
-            step: column(&row, 3)?,
-            accepted_at: column::<Option<i64>>(&row, 5)?.filter(|_| accepted).map(from_micros),
+/// The messages reactions are about; what is not ours is not in it.
+pub async fn find(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    ids: &BTreeSet<Uuid>,
+) -> Result<BTreeMap<Uuid, Sent>> {
+    let mut values = vec![workspace.as_str().into()];
+    let ids = ids.iter().map(|it| (*it).into()).collect();
+    let condition = any_of(Backend::of(db), "id", Column::Uuid, ids, &mut values);
+    let sql = format!(
+        "SELECT id, decision, profile, campaign, step, state, settled_at FROM message \
+         WHERE workspace = $1 AND {condition}"
+    );
+    let rows = query(db, "messages reacted to", &sql, values).await?;
+    rows.iter()
+        .map(|row| {
+            let accepted = state(row, 5)? == State::Accepted;
+            let sent = Sent {
+                decision: column(row, 1)?,
+                profile: ProfileId(column(row, 2)?),
+                campaign: column(row, 3)?,
+                step: column(row, 4)?,
+                accepted_at: column::<Option<i64>>(row, 6)?.filter(|_| accepted).map(from_micros),
+            };
+            Ok((column(row, 0)?, sent))
         })
-    })
-    .transpose()
+        .collect()
 }
 
-/// Notes the first open, or the first click; false if there was one before.
+/// Notes first opens, or first clicks; answers those that were the first, in the order of their ids.
 pub async fn react(
     tx: &DatabaseTransaction,
     workspace: &Workspace,
-    id: Uuid,
+    ids: BTreeSet<Uuid>,
     click: bool,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<BTreeSet<Uuid>> {
+    if ids.is_empty() {
+        return Ok(ids);
+    }
     let at = if click { "clicked_at" } else { "opened_at" };
-    let sql = format!("UPDATE message SET {at} = $3 WHERE workspace = $1 AND id = $2 AND {at} IS NULL");
-    let values = vec![workspace.as_str().into(), id.into(), micros(now).into()];
-    Ok(execute(tx, "a reaction", &sql, values).await? == 1)
+    let mut values = vec![workspace.as_str().into(), micros(now).into()];
+    let ids = ids.into_iter().map(Into::into).collect();
+    let condition = any_of(Backend::of(tx), "id", Column::Uuid, ids, &mut values);
+    let sql = format!(
+        "UPDATE message SET {at} = $2 WHERE workspace = $1 AND {at} IS NULL AND {condition} RETURNING id"
+    );
+    let rows = query(tx, "first reactions", &sql, values).await?;
+    rows.iter().map(|row| column(row, 0)).collect()
 }

@@ -1,44 +1,79 @@
 //! The customers' browser: follows links in messages over plain HTTP, as a mail program and a person do.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
+use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A person's; machines are not counted.
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-/// A connection that is kept for many requests.
+/// People who look into their mail at the same moment, at most.
+const AT_ONCE: usize = 64;
+
+/// What a person does with a link.
+#[derive(Debug)]
+pub enum Step {
+    /// Looks at a page or a picture, or follows a link.
+    Look(String),
+    /// Presses the button of a page; with what its form says.
+    Press(String, &'static str),
+}
+
+/// Everybody's browser: connections that are kept for many requests.
 #[derive(Debug)]
 pub struct Browser {
     address: SocketAddr,
-    stream: Option<TcpStream>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Browser {
     /// A browser that reaches one server.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+        Self { address, idle: Mutex::default() }
     }
 
-    /// Looks at a page or a picture, or follows a link.
+    /// Lets many people take their steps, each one's in order.
     ///
     /// # Errors
     /// If the server does not answer, or says that there is no such thing.
-    pub async fn get(&mut self, path: &str) -> anyhow::Result<()> {
-        self.ask("GET", path, "").await
+    pub async fn walk(&self, people: Vec<Vec<Step>>) -> anyhow::Result<()> {
+        let people = people.into_iter().filter(|it| !it.is_empty());
+        futures::stream::iter(people.map(|steps| self.one(steps)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
-    /// Presses the button of a page.
-    ///
-    /// # Errors
-    /// Like [`Browser::get`].
-    pub async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<()> {
-        self.ask("POST", path, body).await
+    async fn one(&self, steps: Vec<Step>) -> anyhow::Result<()> {
+        let kept = self.idle().pop();
+        let mut connection = kept.unwrap_or(Connection { address: self.address, stream: None });
+        for step in &steps {
+            match step {
+                Step::Look(path) => connection.ask("GET", path, "").await?,
+                Step::Press(path, body) => connection.ask("POST", path, body).await?,
+            }
+        }
+        self.idle().push(connection);
+        Ok(())
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+}
+
+impl Connection {
     async fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<()> {
         for attempt in 0..2 {
             match self.once(method, path, body).await {

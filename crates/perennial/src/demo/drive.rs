@@ -1,7 +1,7 @@
 //! The one driver of the simulated clock: an hour forward, wait until nothing is left to do, tell what happened in it,
 //! wait again, see what came into the inboxes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use perennial_api::loyalty::v1::{GetCouponRequest, GetOfferRequest, Offer};
 use perennial_rpc::{Transport, client, time};
 use perennial_types::{Timestamp, from_micros, micros};
 
-use super::browser::Browser;
+use super::browser::{Browser, Step};
 use super::fingerprint::Fingerprint;
 use super::inbox::{Inbox, Mail};
 use crate::cli::Demo;
@@ -172,11 +172,13 @@ impl Driver<'_> {
     /// Sends the shop's events, and follows the links that customers follow.
     async fn tell(&mut self, happened: &[Happening]) -> anyhow::Result<()> {
         let mut events: Vec<Event> = Vec::new();
+        let mut walks: BTreeMap<u32, Vec<Step>> = BTreeMap::new();
         for it in happened {
             let customer = self.shop.customer(it.customer).context("a customer that there is not")?;
             events.extend(wire::event(customer, it));
-            self.follow(&it.what).await?;
+            walks.entry(it.customer).or_default().extend(self.step(&it.what));
         }
+        self.browser.walk(walks.into_values().collect()).await?;
         let mut rest = events.into_iter().peekable();
         while rest.peek().is_some() {
             let events: Vec<Event> = rest.by_ref().take(BATCH).collect();
@@ -189,29 +191,19 @@ impl Driver<'_> {
         Ok(())
     }
 
-    async fn follow(&mut self, what: &What) -> anyhow::Result<()> {
-        let link = |links: &HashMap<String, Links>, id: &str, of: fn(&Links) -> &Option<String>| {
-            links.get(id).and_then(|it| of(it).clone())
-        };
+    /// What a customer does with a message, if it can still be done.
+    fn step(&self, what: &What) -> Option<Step> {
         match what {
-            What::Opened(id) => {
-                if let Some(path) = link(&self.links, id, |it| &it.open) {
-                    self.browser.get(&path).await?;
-                }
-            }
-            What::Clicked(id) => {
-                if let Some(path) = link(&self.links, id, |it| &it.click) {
-                    self.browser.get(&path).await?;
-                }
-            }
-            What::Unsubscribed(id) => {
-                if let Some(path) = link(&self.links, id, |it| &it.unsubscribe) {
-                    self.browser.post(&path, "List-Unsubscribe=One-Click").await?;
-                }
-            }
-            _ => {}
+            What::Opened(id) => self.links.get(id)?.open.clone().map(Step::Look),
+            What::Clicked(id) => self.links.get(id)?.click.clone().map(Step::Look),
+            What::Unsubscribed(id) => self
+                .links
+                .get(id)?
+                .unsubscribe
+                .clone()
+                .map(|it| Step::Press(it, "List-Unsubscribe=One-Click")),
+            _ => None,
         }
-        Ok(())
     }
 
     /// Hands what came to the customers. In the order of customer, campaign and step: ids are new in every run.
