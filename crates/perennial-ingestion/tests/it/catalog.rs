@@ -53,11 +53,11 @@ mod cases {
                 "properties":{{"order_id":"{id}","products":{products}}}}}"#
         );
         assert_eq!(house.post("/v1/track", &body).await, 200);
-        let orders = house.facts().await.into_iter().filter_map(|it| match it.kind {
+        let mut orders = house.facts().await.into_iter().filter_map(|it| match it.kind {
             FactKind::Order(OrderChange::Placed(order)) if order.order_id == id => Some(order),
             _ => None,
         });
-        orders.last().unwrap()
+        orders.next_back().unwrap()
     }
 
     async fn changes(house: &House, after_position: i64) -> Vec<wire::ProductChange> {
