@@ -88,7 +88,7 @@ pub fn product(path: &str, flat: &Flat, purse: &Purse) -> Result<Product, Proble
     Ok(Product {
         id,
         sku: flat.word(&["sku"]),
-        variant: flat.word(&["variant", "variant_id"]),
+        variant: flat.word(&["variant"]),
         name: flat.word(&["name"]),
         category: flat.word(&["category"]),
         quantity,

@@ -9,7 +9,22 @@ crate::on_every_database!(
     changes_count_once_they_held,
     a_catalogue_is_its_workspaces_own,
     a_dry_run_changes_nothing,
+    feeds_that_come_at_once_do_not_disturb_each_other,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_to_count_survives_a_restart() {
+    for database in crate::house::databases() {
+        let house = crate::house::House::open(&database).await;
+        cases::goes_and_comes_back(&house).await;
+        house.close().await;
+        let house = crate::house::House::open(&database).await;
+        assert!(cases::changes(&house, 0).await.is_empty());
+        house.advance(60).await;
+        assert_eq!(cases::changes(&house, 0).await.len(), 1);
+        house.close().await;
+    }
+}
 
 mod cases {
     use crate::house::House;
@@ -60,7 +75,7 @@ mod cases {
         orders.next_back().unwrap()
     }
 
-    async fn changes(house: &House, after_position: i64) -> Vec<wire::ProductChange> {
+    pub async fn changes(house: &House, after_position: i64) -> Vec<wire::ProductChange> {
         house.quiet().await;
         let request =
             wire::ListChangesRequest { parent: MAIN.to_owned(), after_position, ..Default::default() };
@@ -331,5 +346,35 @@ mod cases {
         let get = events::GetWorkspaceRequest { name: MAIN.to_owned() };
         let workspace = house.ingestion.clone().get_workspace(get).await.unwrap().into_inner();
         assert_eq!(workspace.currency, "", "nor the workspace's currency");
+    }
+
+    /// Stock that was away for long, and is here since now.
+    pub async fn goes_and_comes_back(house: &House) {
+        let stock = |units| wire::Product {
+            product_id: "a".to_owned(),
+            stock_quantity: Some(units),
+            ..Default::default()
+        };
+        told(house, vec![stock(0)]).await;
+        told(house, vec![stock(1)]).await;
+    }
+
+    pub async fn feeds_that_come_at_once_do_not_disturb_each_other(house: &House) {
+        told(house, vec![product("first", 1, None)]).await;
+        house.advance(24 * 60).await;
+        let feed = |n: i64| {
+            (0..200).map(|it| product(&format!("p{}", it * 7 % 200), 100 + n, Some(n))).collect::<Vec<_>>()
+        };
+        let outcomes = futures::future::join_all((0..8).map(|n| told(house, feed(n)))).await;
+        let created = outcomes.iter().flatten().filter(|it| it.result() == Word::Created).count();
+        assert_eq!(created, 200, "each by one of them");
+        let news = changes(house, 0).await;
+        assert_eq!(news.len(), 50, "a page");
+        let positions: Vec<i64> = news.iter().map(|it| it.position).collect();
+        assert_eq!(positions, (1..=50).collect::<Vec<_>>());
+        assert_eq!(changes(house, 150).await.len(), 50);
+        assert!(changes(house, 200).await.is_empty());
+        let (one, other) = (found(house, "p1").await, found(house, "p199").await);
+        assert_eq!(one.price_minor, other.price_minor, "one feed counts as a whole");
     }
 }

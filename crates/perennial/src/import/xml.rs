@@ -189,3 +189,40 @@ impl<R: Read> BufRead for Counted<R> {
         self.text.consume(amount);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &[u8]) -> anyhow::Result<Vec<Record>> {
+        let mut feed = Feed::new(text, Guard::default());
+        std::iter::from_fn(|| feed.next().transpose()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(parts in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(vec![
+                    "<rss>", "</rss>", "<item>", "</item>", "<entry>", "<g:id>", "</g:id>", "<a/>", "<link href='&x;'/>",
+                    "&amp;", "&#0;", "&#x41;", "&b;", "<![CDATA[", "]]>", "<!--", "-->", "<?xml?>", "<!DOCTYPE a [", "xmlns:g='",
+                ]).prop_map(str::to_owned),
+                ".{0,6}",
+            ],
+            0..24,
+        )) {
+            drop(read(parts.concat().as_bytes()));
+        }
+
+        #[test]
+        fn what_an_element_says_comes_through(text in "[^\u{0}-\u{1f}\u{fffe}\u{ffff}]{0,40}") {
+            let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace("]]>", "]]&gt;");
+            let xml = format!("<rss><item><id>1</id><title>{escaped}</title></item></rss>");
+            let records = read(xml.as_bytes()).unwrap();
+            let Ok(Content::Object(fields)) = &records[0].content else { panic!("{records:?}") };
+            let expected = text.trim();
+            prop_assert_eq!(fields.get("title").and_then(Value::as_str).unwrap_or_default(), expected);
+        }
+    }
+}
