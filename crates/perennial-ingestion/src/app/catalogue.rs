@@ -210,7 +210,7 @@ impl App {
         let listener = self.bell.listener("ingestion catalogue", [topic()]);
         while !stop.is_cancelled() {
             let later = |by| self.clock.now().checked_add(by).unwrap_or(Timestamp::MAX);
-            let next = match self.settle_due().await {
+            let next = match self.settle_due(&stop).await {
                 Ok(next) => next.map_or_else(|| later(ROUND), |it| it.min(later(ROUND))),
                 Err(error) => {
                     tracing::warn!(error = %perennial_rpc::Chain(&error), "changes of products are put off");
@@ -225,9 +225,10 @@ impl App {
         Ok(())
     }
 
-    /// Settles everything that is due by now; says when the next is.
-    async fn settle_due(&self) -> Result<Option<Timestamp>> {
-        loop {
+    /// Settles everything that is due by now, unless told to stop; says when the next is.
+    async fn settle_due(&self, stop: &CancellationToken) -> Result<Option<Timestamp>> {
+        // After a sale begins there may be a whole catalogue to settle.
+        while !stop.is_cancelled() {
             let Some((workspace, due)) = products::next_due(self.store.read()).await? else {
                 return Ok(None);
             };
@@ -242,6 +243,7 @@ impl App {
             let batch = Batch::new(stored, now, self.guard);
             self.write(tx, &workspace, head, batch, now).await?;
         }
+        Ok(None)
     }
 }
 

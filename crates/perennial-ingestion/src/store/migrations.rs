@@ -151,9 +151,10 @@ CREATE TABLE product (
     PRIMARY KEY (workspace, id)
 );
 CREATE INDEX product_sku ON product (workspace, sku) WHERE sku <> '';
-CREATE INDEX product_group ON product (workspace, group_id) WHERE group_id <> '';
+CREATE INDEX product_group ON product (workspace, group_id, id) WHERE group_id <> '';
 CREATE INDEX product_category ON product (workspace, category) WHERE category <> '';
-CREATE INDEX product_due ON product (due) WHERE due IS NOT NULL;
+CREATE INDEX product_due ON product (due, workspace) WHERE due IS NOT NULL;
+CREATE INDEX product_waiting ON product (workspace, due, id) WHERE due IS NOT NULL;
 CREATE TABLE product_price (
     workspace TEXT NOT NULL,
     product TEXT NOT NULL,

@@ -156,7 +156,7 @@ pub async fn list(
     let mut values: Vec<Value> = vec![workspace.as_str().into(), after.into()];
     if !filter.group.is_empty() {
         values.push(filter.group.as_str().into());
-        sql.push_str(&format!(" AND group_id = ${}", values.len()));
+        sql.push_str(&format!(" AND group_id <> '' AND group_id = ${}", values.len()));
     }
     if !filter.category.is_empty() {
         let within = format!("{} > ", filter.category);
@@ -192,7 +192,7 @@ pub async fn categories(
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }
 
-/// Reads the costs of products that any of `words` may mean: as id, SKU or group.
+/// Reads the costs of products that any of `words` may mean: as id, SKU or group. One may come more than once.
 ///
 /// # Errors
 /// If the database refuses.
@@ -201,20 +201,21 @@ pub async fn costs(db: &impl ConnectionTrait, workspace: &Workspace, words: &[&s
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    // SQLite takes a limited number of values, and each word stands for three.
-    for words in words.chunks(5_000) {
+    for words in words.chunks(1_024) {
+        // Few lengths make few statements, or SQLite's connections would each keep hundreds of them.
+        let more = words.len().next_power_of_two() - words.len();
+        let words: Vec<&str> = words.iter().chain(words.iter().cycle().take(more)).copied().collect();
         let mut values = vec![workspace.as_str().into()];
-        let mut conditions = Vec::new();
-        for (name, guard) in [("id", ""), ("sku", "sku <> '' AND "), ("group_id", "group_id <> '' AND ")] {
+        // Three searches, each by its own index: with OR in between, SQLite reads the whole catalogue.
+        let searches = ["id", "sku", "group_id"].map(|name| {
             let wanted = words.iter().map(|it| Value::from(*it)).collect();
             let condition = any_of(Backend::of(db), name, Column::Text, wanted, &mut values);
-            conditions.push(format!("({guard}{condition})"));
-        }
-        let sql = format!(
-            "SELECT id, sku, group_id, variant, cost_currency, cost FROM product WHERE workspace = $1 \
-             AND cost IS NOT NULL AND ({})",
-            conditions.join(" OR ")
-        );
+            format!(
+                "SELECT id, sku, group_id, variant, cost_currency, cost FROM product \
+                 WHERE workspace = $1 AND cost IS NOT NULL AND {name} <> '' AND {condition}"
+            )
+        });
+        let sql = searches.join(" UNION ALL ");
         for row in &query(db, "costs of products", &sql, values).await? {
             if let Some(cost) = money(column(row, 4)?, column(row, 5)?)? {
                 found.push(Costed {
