@@ -26,6 +26,28 @@ pub struct Config {
     pub default_margin_per_mille: i64,
     /// IANA time zone of people whose own is unknown, in workspaces that decided nothing.
     pub time_zone: String,
+    /// Which changes of products count.
+    pub catalog: CatalogConfig,
+}
+
+/// Which changes of products count: feeds flap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogConfig {
+    /// A price or a stock state counts once it held this long; what goes back before was never there. Seconds.
+    pub hold_s: u64,
+    /// A price drop is one below all prices that held within this many days before it.
+    pub price_window_days: u32,
+    /// By how much a price has to drop at least, in per mille.
+    pub price_drop_per_mille: u16,
+    /// A product is new if its catalogue was there this long before it. Seconds.
+    pub new_after_s: u64,
+}
+
+impl Default for CatalogConfig {
+    fn default() -> Self {
+        Self { hold_s: 900, price_window_days: 30, price_drop_per_mille: 10, new_after_s: 86_400 }
+    }
 }
 
 impl Default for Config {
@@ -40,6 +62,7 @@ impl Default for Config {
             currency: None,
             default_margin_per_mille: 400,
             time_zone: "UTC".to_owned(),
+            catalog: CatalogConfig::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The edge: takes events in over the Segment wire and gRPC, each once; decides whose they are and what they mean; keeps
-//! profiles, consent and the durable log that every other service reads.
+//! profiles, consent, the catalogue and the durable log that every other service reads.
 
 mod app;
 mod config;
@@ -10,13 +10,14 @@ mod http;
 mod metrics;
 mod store;
 
+use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use perennial_api::profile::v1::profile_service_server::ProfileServiceServer;
 use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind};
 use perennial_runtime::{Host, Service};
 use perennial_store::{Migration, Store};
 
-pub use config::Config;
+pub use config::{CatalogConfig, Config};
 
 /// The name of the service, its feed and its database.
 pub const NAME: &str = "ingestion";
@@ -35,12 +36,15 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let edge = grpc::Edge::new(app.clone());
     let mut service = Service::new(NAME)
         .grpc(perennial_rpc::server!(IngestionServiceServer::new(edge.clone())))
-        .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge)))
+        .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
+        .grpc(perennial_rpc::server!(CatalogServiceServer::new(edge)))
         .http(http::router(app.clone()))
         .feed(feed);
     for lane in 0..app.lanes() {
         let app = app.clone();
         service = service.task(format!("lane {lane}"), move |stop| app.run_lane(lane, stop));
     }
+    let watching = app.clone();
+    service = service.task("catalogue", move |stop| watching.watch_catalogue(stop));
     Ok(service.task("housekeeping", move |stop| app.keep_house(stop)))
 }

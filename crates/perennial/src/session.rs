@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 use perennial_api::campaign::v1::campaign_service_client::CampaignServiceClient;
+use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
@@ -73,6 +74,12 @@ impl Session {
     #[must_use]
     pub fn profiles(&self) -> ProfileServiceClient<Transport> {
         client!(ProfileServiceClient::new(self.mesh.transport("perennial.profile.v1.ProfileService")))
+    }
+
+    /// The catalogue.
+    #[must_use]
+    pub fn catalog(&self) -> CatalogServiceClient<Transport> {
+        client!(CatalogServiceClient::new(self.mesh.transport("perennial.catalog.v1.CatalogService")))
     }
 
     /// Segments and stages.

@@ -1,4 +1,5 @@
-//! What nobody asks for: the weekly swap of the hashes, and forgetting rejected events after 30 days.
+//! What nobody asks for: the weekly swap of the hashes, forgetting rejected events after 30 days and changes of
+//! products after 90.
 
 use jiff::SignedDuration;
 use perennial_feed::Bell;
@@ -7,7 +8,7 @@ use perennial_types::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
-use crate::store::{rejected, seen};
+use crate::store::{catalogue, rejected, seen};
 
 /// At least this often it is looked after.
 const ROUND: SignedDuration = SignedDuration::from_hours(24);
@@ -39,6 +40,9 @@ async fn round(store: &Store, now: Timestamp) -> Result<Timestamp> {
     seen::swap(&tx, now).await?;
     if let Ok(until) = now.checked_sub(rejected::KEPT) {
         rejected::forget(&tx, until).await?;
+    }
+    if let Ok(until) = now.checked_sub(catalogue::KEPT) {
+        catalogue::forget_changes(&tx, until).await?;
     }
     Store::commit(tx).await?;
     let tomorrow = now.checked_add(ROUND).unwrap_or(Timestamp::MAX);

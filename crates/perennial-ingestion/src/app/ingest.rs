@@ -94,6 +94,7 @@ impl App {
             }
         }
         let settings = self.fixed(settings, &good).await?;
+        self.costs.fill(&settings, &mut good).await?;
         for (n, taken) in self.commit(&settings, good).await? {
             outcomes[n] = Some(match taken {
                 Taken::Accepted => Outcome::Accepted,
@@ -160,7 +161,7 @@ impl App {
     async fn fixed(&self, settings: Arc<Settings>, good: &[(usize, Event)]) -> Result<Arc<Settings>> {
         let (_, fixed) = self.book.with_currency(&settings.workspace).await?;
         let is_amount = |meaning: &Meaning| {
-            matches!(meaning, Meaning::Order(_) | Meaning::CartAdded(..) | Meaning::CartShown(..))
+            matches!(meaning, Meaning::Order(..) | Meaning::CartAdded(..) | Meaning::CartShown(..))
         };
         if fixed || !good.iter().any(|(_, it)| is_amount(&it.meaning)) {
             return Ok(settings);

@@ -1,6 +1,8 @@
 //! What can be asked of this service: one method a use case.
 
 mod book;
+mod catalogue;
+mod costs;
 mod house;
 mod ingest;
 mod keys;
@@ -22,12 +24,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::domain::catalogue::guard::Guard;
 use crate::domain::intake::Limits;
 use crate::domain::settings::Settings;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::store::{counters, rejected, seen};
 use book::Book;
+use costs::Shelf;
 use lane::Lane;
 use queue::Queues;
 
@@ -39,6 +43,8 @@ pub struct App {
     clock: Clock,
     bell: Bell,
     book: Book,
+    costs: Shelf,
+    guard: Guard,
     queues: Queues,
     keys: Arc<keys::Ring>,
     metrics: Metrics,
@@ -63,6 +69,8 @@ impl App {
         Ok(Self {
             queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
+            guard: config.catalog.guard(),
+            costs: Shelf::new(store.clone()),
             book: Book::new(store.clone(), config),
             keys: Arc::default(),
             metrics: Metrics::default(),

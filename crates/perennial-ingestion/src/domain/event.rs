@@ -7,6 +7,7 @@ use perennial_types::{
 };
 use uuid::Uuid;
 
+use super::catalogue::costs::Named;
 use super::problem::Problem;
 
 /// An event ready to be taken in.
@@ -65,8 +66,8 @@ pub enum Meaning {
     CartShown(Option<String>, Vec<CartLine>),
     /// Checkout began, with its id.
     CheckoutStarted(Option<String>),
-    /// Something about an order.
-    Order(OrderChange),
+    /// Something about an order, and those of its lines whose cost it does not tell.
+    Order(OrderChange, Vec<Named>),
     /// Something became of a message of ours.
     Message(MessageReaction),
 }

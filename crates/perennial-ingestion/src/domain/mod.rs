@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod cart;
+pub mod catalogue;
 pub mod clock;
 pub mod commerce;
 pub mod consent;

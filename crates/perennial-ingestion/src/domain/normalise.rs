@@ -193,21 +193,23 @@ fn commerce_meaning(
             Meaning::CheckoutStarted(told.word(&["checkout_id", "checkoutId", "order_id", "orderId"]))
         }
         Commerce::OrderCompleted => {
-            Meaning::Order(OrderChange::Placed(orders::placed(told, listed()?, &purse()?, settings)?))
+            let (order, uncosted) = orders::placed(told, listed()?, &purse()?, settings)?;
+            Meaning::Order(OrderChange::Placed(order), uncosted)
         }
         Commerce::OrderUpdated => {
             // An update may be about anything, such as an address; only one that tells amounts replaces them.
             let products = listed()?;
             if orders::has_amount(told, &products) {
-                Meaning::Order(OrderChange::Placed(orders::placed(told, products, &purse()?, settings)?))
+                let (order, uncosted) = orders::placed(told, products, &purse()?, settings)?;
+                Meaning::Order(OrderChange::Placed(order), uncosted)
             } else {
                 Meaning::Tracked
             }
         }
         Commerce::OrderRefunded => {
-            Meaning::Order(OrderChange::Refunded(orders::refunded(told, &listed()?, &purse()?)?))
+            Meaning::Order(OrderChange::Refunded(orders::refunded(told, &listed()?, &purse()?)?), vec![])
         }
-        Commerce::OrderCancelled => Meaning::Order(OrderChange::Cancelled(orders::order_id(told)?)),
+        Commerce::OrderCancelled => Meaning::Order(OrderChange::Cancelled(orders::order_id(told)?), vec![]),
     })
 }
 

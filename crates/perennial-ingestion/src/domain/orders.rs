@@ -5,6 +5,7 @@ use perennial_types::{CartLine, Currency, OrderLine, OrderPlaced, OrderRefunded,
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::catalogue::costs::{Costs, Named, cost};
 use super::flat::Flat;
 use super::problem::{Problem, shortened};
 use super::settings::{Purse, Settings};
@@ -17,6 +18,10 @@ const ORDER: [&str; 3] = ["order_id", "orderId", "orderID"];
 pub struct Product {
     /// Its id, else its SKU.
     pub id: String,
+    /// Its SKU, if told.
+    pub sku: Option<String>,
+    /// Which size or colour of the product it is, if told.
+    pub variant: Option<String>,
     /// Its name.
     pub name: Option<String>,
     /// Its category.
@@ -82,6 +87,8 @@ pub fn product(path: &str, flat: &Flat, purse: &Purse) -> Result<Product, Proble
     };
     Ok(Product {
         id,
+        sku: flat.word(&["sku"]),
+        variant: flat.word(&["variant"]),
         name: flat.word(&["name"]),
         category: flat.word(&["category"]),
         quantity,
@@ -144,7 +151,8 @@ pub fn has_amount(properties: &Flat, products: &[Product]) -> bool {
         || products.iter().any(|it| it.price.is_some())
 }
 
-/// Reads an order. Revenue is what was paid for goods: after discounts, without shipping and tax.
+/// Reads an order, and how it names the products whose cost it does not tell. Revenue is what was paid for goods: after
+/// discounts, without shipping and tax.
 ///
 /// # Errors
 /// The problem with one of its fields.
@@ -153,12 +161,22 @@ pub fn placed(
     products: Vec<Product>,
     purse: &Purse,
     settings: &Settings,
-) -> Result<OrderPlaced, Problem> {
+) -> Result<(OrderPlaced, Vec<Named>), Problem> {
     let order_id = order_id(properties)?;
     let amount = |name: &str| -> Result<Option<i64>, Problem> {
         properties.first(&[name]).map(|it| purse.minor(&format!("properties.{name}"), it)).transpose()
     };
     let discount = amount("discount")?.unwrap_or(0);
+    let cost_total = amount("cost_total")?;
+    let uncosted = products.iter().enumerate().filter(|(_, it)| it.cost.is_none() && cost_total.is_none());
+    let uncosted = uncosted
+        .map(|(line, it)| Named {
+            line,
+            sku: it.sku.clone(),
+            id: Some(it.id.clone()),
+            variant: it.variant.clone(),
+        })
+        .collect();
     let lines: Vec<OrderLine> = products
         .into_iter()
         .map(|it| OrderLine {
@@ -186,11 +204,11 @@ pub fn placed(
         let remedy = "send Order Refunded for money that goes back";
         return Err(Problem::new("properties.revenue", "it is negative", remedy));
     }
-    let (profit, cost_known_per_mille) = match amount("cost_total")? {
+    let (profit, cost_known_per_mille) = match cost_total {
         Some(cost) => (revenue.saturating_sub(cost), 1_000),
         None => profit(revenue, &lines, settings.default_margin_per_mille),
     };
-    Ok(OrderPlaced {
+    let order = OrderPlaced {
         order_id,
         currency: settings.currency,
         revenue,
@@ -199,18 +217,43 @@ pub fn placed(
         cost_known_per_mille,
         coupon: properties.word(&["coupon"]),
         lines,
-    })
+    };
+    Ok((order, uncosted))
+}
+
+/// Gives lines the cost the catalogue knows, and the order the profit that follows. A cost in a currency without a rate
+/// on that day stays unknown.
+pub fn fill(order: &mut OrderPlaced, uncosted: &[Named], costs: &Costs, at: Timestamp, settings: &Settings) {
+    let mut filled = false;
+    for named in uncosted {
+        let Some(cost) = cost(named, costs) else { continue };
+        let Ok(rate) = settings.rate("cost_currency", cost.currency, at) else { continue };
+        let purse = Purse { from: cost.currency, into: settings.currency, rate };
+        if let Some(line) = order.lines.get_mut(named.line) {
+            line.cost = Some(purse.convert(cost.minor));
+            filled = true;
+        }
+    }
+    if filled {
+        let margin = settings.default_margin_per_mille;
+        (order.profit, order.cost_known_per_mille) = profit(order.revenue, &order.lines, margin);
+    }
 }
 
 /// Profit, and the share of revenue whose cost is known in per mille. A discount on the whole order is shared by the
-/// lines in proportion to their price.
+/// lines in proportion to their price. Costs of some lines say nothing about the others where no line has a price.
 fn profit(revenue: i64, lines: &[OrderLine], margin_per_mille: i64) -> (i64, i64) {
     let worth = |line: &OrderLine| i128::from(line.quantity) * i128::from(line.price);
     let all: i128 = lines.iter().map(worth).sum();
     let known: i128 = lines.iter().filter(|it| it.cost.is_some()).map(worth).sum();
     let cost: i128 = lines.iter().filter_map(|it| Some(i128::from(it.quantity) * i128::from(it.cost?))).sum();
     let revenue = i128::from(revenue);
-    let (revenue_known, share) = if all > 0 { (revenue * known / all, 1_000 * known / all) } else { (0, 0) };
+    let whole = !lines.is_empty() && lines.iter().all(|it| it.cost.is_some());
+    let (revenue_known, share, cost) = match all {
+        _ if whole => (revenue, 1_000, cost),
+        ..=0 => (0, 0, 0),
+        all => (revenue * known / all, 1_000 * known / all, cost),
+    };
     let profit =
         revenue_known - cost + rounded((revenue - revenue_known) * i128::from(margin_per_mille), 1_000);
     (i64::try_from(profit).unwrap_or(i64::MAX), i64::try_from(share).unwrap_or(0))

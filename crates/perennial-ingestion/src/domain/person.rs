@@ -122,7 +122,7 @@ impl Person {
                 facts.add("Consent Changed", Properties::new(), FactKind::Consent(change.clone()));
             }
         }
-        if let Meaning::Order(OrderChange::Placed(order)) = &event.meaning {
+        if let Meaning::Order(OrderChange::Placed(order), _) = &event.meaning {
             // Browser and server report the same order: only its first report ends the cart it came from.
             if !self.orders.contains(&order.order_id) {
                 self.orders.push(order.order_id.clone());
@@ -167,7 +167,7 @@ impl Person {
                 changed(&self.cart)
             }
             Meaning::CheckoutStarted(id) => FactKind::CheckoutStarted { checkout_id: id.clone() },
-            Meaning::Order(change) => FactKind::Order(change.clone()),
+            Meaning::Order(change, _) => FactKind::Order(change.clone()),
             Meaning::Message(reaction) => FactKind::Message(reaction.clone()),
         }
     }

@@ -82,7 +82,8 @@ impl Purse {
         Ok(self.convert(minor))
     }
 
-    fn convert(&self, minor: i64) -> i64 {
+    /// Minor units of the event's currency as those of the reporting one.
+    pub fn convert(&self, minor: i64) -> i64 {
         if self.from == self.into {
             return minor;
         }

@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 use perennial_types::{
-    Channel, Currency, Fact, FactKind, IdentifierKind, OrderChange, OrderPlaced, Scalar, Workspace,
+    Channel, Currency, Fact, FactKind, IdentifierKind, Money, OrderChange, OrderPlaced, Scalar, Workspace,
 };
 use proptest::prelude::*;
 use std::time::Duration;
 
 use super::call::Shared;
-use super::event::Event;
+use super::catalogue::costs::{Costed, Costs, sorted};
+use super::event::{Event, Meaning};
 use super::intake::{BodyFault, Envelope, Limits};
 use super::normalise::{Arrival, normalise};
+use super::orders::fill;
 use super::person::Person;
 use super::problem::Problem;
 use super::settings::{Rates, Settings};
@@ -68,6 +70,48 @@ fn an_order_is_read_with_its_revenue_profit_and_known_cost() {
     assert_eq!((order.order_id.as_str(), order.revenue, order.profit), ("7", 10_000, 4_000));
     let order = placed(r#"{"order_id":"7","products":[{"product_id":"a","price":10,"quantity":3}]}"#);
     assert_eq!((order.revenue, order.profit, order.cost_known_per_mille), (3_000, 1_200, 0));
+}
+
+#[test]
+fn costs_without_prices_tell_the_profit_only_if_all_are_known() {
+    let cost = r#"{"product_id":"a","quantity":2,"cost":10}"#;
+    let order = placed(&format!(r#"{{"order_id":"7","revenue":50,"products":[{cost}]}}"#));
+    assert_eq!((order.profit, order.cost_known_per_mille), (3_000, 1_000));
+    let order =
+        placed(&format!(r#"{{"order_id":"7","revenue":50,"products":[{cost},{{"product_id":"b"}}]}}"#));
+    assert_eq!((order.profit, order.cost_known_per_mille), (2_000, 0), "the default margin");
+}
+
+#[test]
+fn the_catalogue_tells_what_the_order_does_not() {
+    let read = |properties: &str| match track("Order Completed", properties).meaning {
+        Meaning::Order(OrderChange::Placed(order), uncosted) => (order, uncosted),
+        other => panic!("{other:?}"),
+    };
+    let costed = |id: &str, minor: i64, currency: &str| Costed {
+        id: id.to_owned(),
+        sku: String::new(),
+        group: String::new(),
+        variant: String::new(),
+        cost: Money { minor, currency: Currency::parse(currency).unwrap() },
+    };
+    let products = vec![costed("a", 999, "EUR"), costed("b", 500, "EUR"), costed("c", 300, "USD")];
+    let costs: Costs =
+        sorted(["a", "b", "c", "d"], products).into_iter().map(|(it, known)| (it, known.into())).collect();
+    let (mut order, uncosted) = read(
+        r#"{"order_id":"7","products":[{"product_id":"a","price":10,"cost":4},{"product_id":"b","price":10,"quantity":2},
+            {"product_id":"c","price":5},{"product_id":"d","price":5}]}"#,
+    );
+    fill(&mut order, &uncosted, &costs, RECEIVED.parse().unwrap(), &settings());
+    let lines: Vec<Option<i64>> = order.lines.iter().map(|it| it.cost).collect();
+    // What the event says stands, and what has no rate to the euro is not known.
+    assert_eq!(lines, [Some(400), Some(500), None, None]);
+    assert_eq!((order.profit, order.cost_known_per_mille), (3_000 - 1_400 + 400, 750));
+
+    let (order, uncosted) =
+        read(r#"{"order_id":"7","revenue":10,"cost_total":3,"products":[{"product_id":"b"}]}"#);
+    assert!(uncosted.is_empty(), "the event knows better");
+    assert_eq!((order.profit, order.cost_known_per_mille), (700, 1_000));
 }
 
 #[test]

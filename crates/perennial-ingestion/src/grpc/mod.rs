@@ -1,7 +1,9 @@
 //! The gRPC edge: parse, ask, answer. The only place that knows tonic and the generated code.
 
+mod catalog;
 mod event;
 mod ingestion;
+mod product;
 mod profile;
 
 use tonic::Status;
@@ -9,7 +11,7 @@ use tonic::Status;
 use crate::app::App;
 use crate::error::Error;
 
-/// Serves `perennial.ingestion.v1` and `perennial.profile.v1`.
+/// Serves `perennial.ingestion.v1`, `perennial.profile.v1` and `perennial.catalog.v1`.
 #[derive(Clone)]
 pub struct Edge {
     app: App,

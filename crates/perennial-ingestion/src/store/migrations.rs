@@ -3,7 +3,9 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 1] = [Migration {
+pub const MIGRATIONS: [Migration; 2] = [FIRST, CATALOGUE];
+
+const FIRST: Migration = Migration {
     name: "ingestion_0001",
     sql: "
 CREATE TABLE identifier (
@@ -107,4 +109,73 @@ CREATE TABLE write_key (
 );
 CREATE UNIQUE INDEX write_key_hash ON write_key (hash);
 ",
-}];
+};
+
+const CATALOGUE: Migration = Migration {
+    name: "ingestion_0002_catalogue",
+    sql: "
+CREATE TABLE catalogue (
+    workspace TEXT PRIMARY KEY,
+    created BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    products BIGINT NOT NULL,
+    costed BOOLEAN NOT NULL,
+    position BIGINT NOT NULL
+);
+CREATE TABLE product (
+    workspace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    sku TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    title TEXT NOT NULL,
+    brand TEXT NOT NULL,
+    category TEXT NOT NULL,
+    url TEXT NOT NULL,
+    image_url TEXT NOT NULL,
+    currency TEXT,
+    price BIGINT,
+    list_price BIGINT,
+    cost_currency TEXT,
+    cost BIGINT,
+    availability TEXT NOT NULL,
+    units BIGINT,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    held_currency TEXT,
+    held_price BIGINT,
+    price_due BIGINT,
+    held_in_stock BOOLEAN,
+    stock_due BIGINT,
+    due BIGINT,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX product_sku ON product (workspace, sku) WHERE sku <> '';
+CREATE INDEX product_group ON product (workspace, group_id, id) WHERE group_id <> '';
+CREATE INDEX product_category ON product (workspace, category) WHERE category <> '';
+CREATE INDEX product_due ON product (due, workspace) WHERE due IS NOT NULL;
+CREATE INDEX product_waiting ON product (workspace, due, id) WHERE due IS NOT NULL;
+CREATE TABLE product_price (
+    workspace TEXT NOT NULL,
+    product TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    currency TEXT,
+    price BIGINT,
+    list_price BIGINT,
+    cost_currency TEXT,
+    cost BIGINT,
+    PRIMARY KEY (workspace, product, since)
+);
+CREATE TABLE catalog_change (
+    workspace TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    product TEXT NOT NULL,
+    currency TEXT,
+    price BIGINT,
+    old_price BIGINT,
+    PRIMARY KEY (workspace, position)
+);
+",
+};

@@ -1,10 +1,13 @@
 //! Columns: what stands in the database, and the only place that knows it.
 
+pub mod catalogue;
 pub mod counters;
 pub mod events;
 pub mod keys;
 pub mod merges;
 pub mod migrations;
+pub mod prices;
+pub mod products;
 pub mod profiles;
 pub mod records;
 pub mod rejected;

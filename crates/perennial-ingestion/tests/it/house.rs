@@ -1,5 +1,6 @@
 //! A running service on a database of its own, with clients.
 
+use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::feed::v1::{Cursor, ReadRequest};
 use perennial_api::ingestion::v1 as wire;
@@ -42,9 +43,10 @@ pub fn databases() -> Vec<Database> {
 }
 
 pub struct House {
-    _host: Host,
+    host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
+    pub catalog: CatalogServiceClient<Transport>,
     pub feed: FeedServiceClient<Transport>,
     pub http: SocketAddr,
     pub key: String,
@@ -76,8 +78,9 @@ impl House {
         let mut house = Self {
             ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
             profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
+            catalog: CatalogServiceClient::new(transport("perennial.catalog.v1.CatalogService")),
             feed: FeedServiceClient::new(host.mesh.feed("ingestion")),
-            _host: host,
+            host,
             http,
             key: String::new(),
             stop,
@@ -94,6 +97,24 @@ impl House {
     pub async fn close(self) {
         self.stop.cancel();
         self.running.await.unwrap().unwrap();
+    }
+
+    /// Moves the clock, and waits until what was due is done.
+    pub async fn advance(&self, minutes: i64) {
+        self.advance_quietly(minutes);
+        self.host.bell.clock_moved();
+        self.quiet().await;
+    }
+
+    /// Moves the clock without telling anybody.
+    pub fn advance_quietly(&self, minutes: i64) {
+        let to = self.host.clock.now() + jiff::SignedDuration::from_mins(minutes);
+        self.host.clock.simulation().unwrap().advance(to);
+    }
+
+    /// Waits until nothing is left to do.
+    pub async fn quiet(&self) {
+        perennial_testing::quiet(&self.host.bell).await;
     }
 
     /// Sends a request as it is; gives the status and the whole answer.

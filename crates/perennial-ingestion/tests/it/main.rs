@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod catalog;
 mod faults;
 mod grpc;
 mod house;

@@ -191,7 +191,8 @@ pub enum Keys {
 /// What to import.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-CSV (comma, semicolon, tab or bar) or NDJSON, plain or gzipped; which of them is seen from the file. Columns are guessed
+CSV (comma, semicolon, tab or bar), NDJSON, or for products XML (RSS or Atom as written for Google), plain or gzipped;
+which of them is seen from the file. Columns are guessed
 by their names and shown; name the others. A row that cannot be used goes to FILE.rejected.csv with its line and the
 reason: mend it there and import that file. Importing a file again changes nothing. History starts and sends nothing.
 
@@ -201,12 +202,17 @@ Fields:
   events     customer or anonymous, event, happened_at; message; everything else is a property.
              NDJSON may hold calls as the Segment specification writes them
   profiles   customer; email, phone, updated_at; everything else is a trait (email_consent=true is consent)
-  catalog    product; product_name, category, price, cost, currency
+  catalog    product; sku, group, variant, product_name, brand, category, url, image_url, price, sale_price, sale_period,
+             cost, currency, availability, stock. What a row leaves empty stays as it is, so that a feed may hold prices
+             or stock alone. Amounts may name their currency (12.90 EUR). Orders that come from then on without a cost
+             take that of the catalogue
 
 Examples:
   perennial import orders shop.csv --column customer=client_no --column revenue=net --currency EUR --dry-run
   perennial import orders export.csv.gz --date-format '%d.%m.%Y %H:%M' --time-zone Europe/Berlin --decimal-comma
-  perennial import events calls.ndjson")]
+  perennial import events calls.ndjson
+  perennial import catalog google-feed.xml.gz --dry-run
+  perennial import catalog costs.csv --column product=sku --column cost=purchase_price --currency EUR")]
 pub struct Import {
     /// What the file holds
     #[arg(value_enum)]
@@ -228,7 +234,7 @@ pub struct Import {
     /// Amounts are written as 1.234,50
     #[arg(long)]
     pub decimal_comma: bool,
-    /// Read and count only
+    /// Read and count only; of products, ask what would become of them
     #[arg(long)]
     pub dry_run: bool,
 }

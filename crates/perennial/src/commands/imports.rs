@@ -4,18 +4,20 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::tz::TimeZone;
+use perennial_api::catalog::v1::product_outcome::Result as Kept;
+use perennial_api::catalog::v1::{BatchUpsertProductsRequest, Product, ProductOutcome};
 use perennial_api::ingestion::v1::event_outcome::Result as Taken;
 use perennial_api::ingestion::v1::{
-    GetWorkspaceRequest, IngestEventsRequest, UpdateWorkspaceRequest, Workspace,
+    Event, EventOutcome, GetWorkspaceRequest, IngestEventsRequest, UpdateWorkspaceRequest, Workspace,
 };
-use perennial_types::Currency;
+use perennial_types::{Clock, Currency};
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Response, Status};
 
 use crate::cli::Import;
-use crate::import::{self, Dates, Item, Mapping, Outcome, Plan, Resume, Summary};
+use crate::import::{self, Dates, Item, Kind, Mapping, Outcome, Plan, Resume, Summary};
 use crate::output;
 use crate::session::{Session, told};
 
@@ -29,13 +31,19 @@ pub async fn run(session: &Session, what: Import, data: Option<&Path>) -> anyhow
     let zone = TimeZone::get(&what.time_zone).with_context(|| {
         format!("--time-zone {:?} is no known zone: use an IANA name such as Europe/Madrid", what.time_zone)
     })?;
+    // Amounts of a catalogue are read here, so what they are in by default has to be known here.
+    let of = match currency {
+        None if what.kind == Kind::Catalog => workspace_currency(session).await?,
+        said => said,
+    };
     let plan = Plan {
         kind: what.kind,
         path: what.file.clone(),
         said: what.columns,
         dates: Dates { format: what.date_format, zone },
-        currency,
+        currency: of,
         comma: what.decimal_comma,
+        now: Clock::system().now(),
         dry_run: what.dry_run,
     };
     if let Some(currency) = currency.filter(|_| !what.dry_run) {
@@ -58,10 +66,10 @@ pub async fn run(session: &Session, what: Import, data: Option<&Path>) -> anyhow
         }
         let _ = seen_by.set((output::bytes(size), meter));
     };
-    let send = |items: Vec<Item>| send(session, items);
+    let send = |items: Vec<Item>| send(session, items, what.dry_run);
     let work = import::run(plan, resume, seen, send);
     let (summary, rejects) = watched(work, &seen_by).await?;
-    show(session, &summary, rejects.as_deref(), what.dry_run)
+    show(session, what.kind, &summary, rejects.as_deref(), what.dry_run)
 }
 
 /// Moves the bar while the work goes on.
@@ -84,11 +92,16 @@ async fn watched<T>(work: impl Future<Output = T>, bar: &OnceLock<(output::Progr
     }
 }
 
-/// The first amounts decide the currency of a workspace's reports; what it is by then stays.
-async fn settle_currency(session: &Session, currency: Currency) -> anyhow::Result<()> {
+/// The currency of a workspace's reports, if it is decided.
+async fn workspace_currency(session: &Session) -> anyhow::Result<Option<Currency>> {
     let request = GetWorkspaceRequest { name: session.parent() };
     let found = session.ingestion().get_workspace(request).await.map_err(told)?.into_inner();
-    if found.currency == currency.code() {
+    Ok(Currency::parse(&found.currency).ok())
+}
+
+/// The first amounts decide the currency of a workspace's reports; what it is by then stays.
+async fn settle_currency(session: &Session, currency: Currency) -> anyhow::Result<()> {
+    if workspace_currency(session).await? == Some(currency) {
         return Ok(());
     }
     let workspace =
@@ -117,21 +130,57 @@ fn explained(mapping: &Mapping) -> String {
     text
 }
 
-async fn send(session: &Session, items: Vec<Item>) -> anyhow::Result<Vec<Outcome>> {
-    let mut events = Vec::with_capacity(items.len());
+async fn send(session: &Session, items: Vec<Item>, dry_run: bool) -> anyhow::Result<Vec<Outcome>> {
+    let (mut events, mut products) = (Vec::new(), Vec::new());
     for item in items {
         match item {
             Item::Event(event) => events.push(*event),
-            Item::Product(_) => bail!("this server keeps no catalogue: send the cost with the orders"),
+            Item::Product(product) => products.push(*product),
         }
     }
+    // A file holds either.
+    if products.is_empty() {
+        send_events(session, events).await
+    } else {
+        send_products(session, products, dry_run).await
+    }
+}
+
+async fn send_events(session: &Session, events: Vec<Event>) -> anyhow::Result<Vec<Outcome>> {
     let request = IngestEventsRequest { parent: session.parent(), events, historical: true };
+    let answer = patiently(async || session.ingestion().ingest_events(request.clone()).await).await?;
+    let outcome = |it: EventOutcome| match it.result() {
+        Taken::Duplicate => Outcome::Duplicate,
+        Taken::Rejected => Outcome::Rejected(it.reason),
+        Taken::Accepted | Taken::Unspecified => Outcome::Accepted,
+    };
+    Ok(answer.outcomes.into_iter().map(outcome).collect())
+}
+
+async fn send_products(
+    session: &Session,
+    products: Vec<Product>,
+    validate_only: bool,
+) -> anyhow::Result<Vec<Outcome>> {
+    let parent = session.parent();
+    let request = BatchUpsertProductsRequest { parent, products, update_mask: None, validate_only };
+    let answer = patiently(async || session.catalog().batch_upsert_products(request.clone()).await).await?;
+    let outcome = |it: ProductOutcome| match it.result() {
+        Kept::Created => Outcome::Accepted,
+        Kept::Updated => Outcome::Updated,
+        Kept::Unchanged | Kept::Unspecified => Outcome::Duplicate,
+        Kept::Rejected => Outcome::Rejected(format!("{}: {}", it.field, it.reason)),
+    };
+    Ok(answer.outcomes.into_iter().map(outcome).collect())
+}
+
+/// Calls until it is answered: the edge may be full or away for a moment, and what it took of a batch changes nothing the
+/// next time.
+async fn patiently<T>(call: impl AsyncFn() -> Result<Response<T>, Status>) -> anyhow::Result<T> {
     let mut pause = Duration::from_millis(200);
     for _ in 0..8 {
-        let answer = session.ingestion().ingest_events(request.clone()).await;
-        match answer {
-            Ok(answer) => return Ok(answer.into_inner().outcomes.into_iter().map(outcome).collect()),
-            // The edge is full or away for a moment; what it took of the batch counts as a duplicate next time.
+        match call().await {
+            Ok(answer) => return Ok(answer.into_inner()),
             Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unavailable) => {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
@@ -139,37 +188,48 @@ async fn send(session: &Session, items: Vec<Item>) -> anyhow::Result<Vec<Outcome
             Err(status) => return Err(told(status)),
         }
     }
-    session
-        .ingestion()
-        .ingest_events(request)
-        .await
-        .map(|it| it.into_inner().outcomes.into_iter().map(outcome).collect())
-        .map_err(told)
-        .context("the import stopped; run it again to go on from here")
+    let last = call().await.map(Response::into_inner).map_err(told);
+    last.context("the import stopped; run it again to go on from here")
 }
 
-fn outcome(it: perennial_api::ingestion::v1::EventOutcome) -> Outcome {
-    match it.result() {
-        Taken::Duplicate => Outcome::Duplicate,
-        Taken::Rejected => Outcome::Rejected(it.reason),
-        Taken::Accepted | Taken::Unspecified => Outcome::Accepted,
-    }
-}
-
-fn show(session: &Session, it: &Summary, rejects: Option<&Path>, dry_run: bool) -> anyhow::Result<()> {
+fn show(
+    session: &Session,
+    kind: Kind,
+    it: &Summary,
+    rejects: Option<&Path>,
+    dry_run: bool,
+) -> anyhow::Result<()> {
     if session.is_json() {
         let reasons: Vec<_> =
             it.reasons.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();
-        return output::json(&json!({
-            "rows": it.rows, "events": it.items, "accepted": it.accepted, "duplicate": it.duplicate,
-            "rejected": it.rejected, "rejected_file": rejects, "first_reasons": reasons, "dry_run": dry_run,
-        }));
+        let (rows, items, rejected) = (it.rows, it.items, it.rejected);
+        return output::json(&match kind {
+            Kind::Catalog => json!({
+                "rows": rows, "products": items, "created": it.accepted, "updated": it.updated,
+                "unchanged": it.duplicate, "rejected": rejected, "rejected_file": rejects,
+                "first_reasons": reasons, "dry_run": dry_run,
+            }),
+            _ => json!({
+                "rows": rows, "events": items, "accepted": it.accepted, "duplicate": it.duplicate,
+                "rejected": rejected, "rejected_file": rejects, "first_reasons": reasons, "dry_run": dry_run,
+            }),
+        });
     }
     let number = output::thousands;
-    let verb = if dry_run { "would be accepted" } else { "accepted" };
-    let mut text = format!("  {} rows read, {} {verb}", number(it.rows), number(it.accepted));
-    if it.duplicate > 0 {
-        text.push_str(&format!(", {} were there already", number(it.duplicate)));
+    let mut text = format!("  {} rows read, ", number(it.rows));
+    if kind == Kind::Catalog {
+        let (created, updated) = (number(it.accepted), number(it.updated));
+        let verb = if dry_run { "would be " } else { "" };
+        text.push_str(&format!(
+            "{created} products {verb}created, {updated} {verb}updated, {} unchanged",
+            number(it.duplicate)
+        ));
+    } else {
+        let verb = if dry_run { "would be accepted" } else { "accepted" };
+        text.push_str(&format!("{} {verb}", number(it.accepted)));
+        if it.duplicate > 0 {
+            text.push_str(&format!(", {} were there already", number(it.duplicate)));
+        }
     }
     if it.rejected > 0 {
         text.push_str(&format!(", {} rejected", number(it.rejected)));

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::fields::{Kind, Mapping, Reading};
 use super::lines::{Collector, OrderRow, Rows};
+use super::products::product;
 use super::reject::Rejected;
-use super::run::{Item, Product};
+use super::run::Item;
 use super::source::Record;
 use super::value::{Dates, amount};
 
@@ -34,6 +35,8 @@ pub struct Maker {
     pub currency: Option<Currency>,
     /// Amounts have a decimal comma.
     pub comma: bool,
+    /// The instant of the import: whether a sale is on.
+    pub now: Timestamp,
     /// Rows of the order that is being read.
     pub orders: Collector,
     /// Counts equal rows.
@@ -73,7 +76,9 @@ impl Maker {
             },
             Kind::Events => self.event(&reading),
             Kind::Profiles => self.profile(&reading),
-            Kind::Catalog => product(&reading, self.currency, self.comma).map(Item::Product),
+            Kind::Catalog => {
+                product(&reading, self.currency, self.comma, self.now).map(|it| Item::Product(Box::new(it)))
+            }
         };
         match made {
             Ok(item) => Ok(Some(Made { item, line, raw: vec![raw] })),
@@ -301,24 +306,6 @@ fn order_row(
     };
     let order = reading.text("order");
     Ok(OrderRow { line, customer, at, order, revenue, more, product, raw: raw.to_vec() })
-}
-
-fn product(reading: &Reading<'_>, currency: Option<Currency>, comma: bool) -> Result<Product, String> {
-    let of = match reading.text("currency") {
-        Some(code) => Some(Currency::parse(&code).map_err(|error| error.to_string())?),
-        None => currency,
-    };
-    let money = |name: &str| -> Result<Option<String>, String> {
-        reading.text(name).map(|text| amount(name, &text, of, comma)).transpose()
-    };
-    Ok(Product {
-        id: reading.need("product")?,
-        name: reading.text("product_name").unwrap_or_default(),
-        category: reading.text("category").unwrap_or_default(),
-        price: money("price")?,
-        cost: money("cost")?,
-        currency: of,
-    })
 }
 
 fn object(json: Value) -> prost_types::Struct {

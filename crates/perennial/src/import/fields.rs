@@ -78,12 +78,22 @@ const PROFILES: &[Field] = &[
 ];
 
 const CATALOG: &[Field] = &[
-    field("product", &["product", "product_id", "sku", "id"], true),
+    field("product", &["product", "product_id", "id", "sku"], true),
+    field("sku", &["sku", "stock_code"], false),
+    field("group", &["group", "group_id", "item_group_id", "parent_id", "parent_sku"], false),
+    field("variant", &["variant", "variant_name", "option"], false),
     field("product_name", &["product_name", "name", "title", "description"], false),
-    field("category", &["category", "product_category"], false),
+    field("brand", &["brand", "manufacturer", "vendor"], false),
+    field("category", &["category", "product_category", "product_type", "google_product_category"], false),
+    field("url", &["url", "link", "product_url"], false),
+    field("image_url", &["image_url", "image_link", "image"], false),
     field("price", &["price", "unit_price"], false),
-    field("cost", &["cost", "unit_cost", "cogs"], false),
+    field("sale_price", &["sale_price", "special_price"], false),
+    field("sale_period", &["sale_period", "sale_price_effective_date"], false),
+    field("cost", &["cost", "unit_cost", "cogs", "cost_of_goods_sold"], false),
     field("currency", &["currency", "currency_code"], false),
+    field("availability", &["availability", "in_stock", "stock_status"], false),
+    field("stock", &["stock", "stock_quantity", "quantity", "inventory", "qty"], false),
 ];
 
 impl Kind {
@@ -204,10 +214,7 @@ impl<'a> Reading<'a> {
                 let said = self.mapping.fields.get(name).map(|(column, _)| column.as_str());
                 let value = match said {
                     Some(column) => dotted(object, column),
-                    None => object
-                        .iter()
-                        .find(|(key, _)| field.guesses.contains(&normal(key).as_str()))
-                        .map(|(_, value)| value),
+                    None => guessed(object, field),
                 };
                 value.and_then(plain)
             }
@@ -256,6 +263,13 @@ impl<'a> Reading<'a> {
             Content::Row(_) => None,
         }
     }
+}
+
+/// The value of the first guess that an object has; names are compared as they stand first, since most stand so.
+fn guessed<'a>(object: &'a serde_json::Map<String, Value>, field: &Field) -> Option<&'a Value> {
+    field.guesses.iter().find_map(|it| object.get(*it)).or_else(|| {
+        object.iter().find(|(key, _)| field.guesses.contains(&normal(key).as_str())).map(|(_, value)| value)
+    })
 }
 
 fn dotted<'a>(object: &'a serde_json::Map<String, Value>, path: &str) -> Option<&'a Value> {

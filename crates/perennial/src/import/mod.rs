@@ -1,4 +1,4 @@
-//! Files in: orders, events, profiles and products as CSV or NDJSON, plain or gzipped.
+//! Files in: orders, events, profiles and products as CSV or NDJSON, and product feeds as XML, plain or gzipped.
 //!
 //! A file is read once, from front to back, in constant memory. Each row becomes an event whose id is drawn from what the
 //! row says, so importing the same file again, or the same rows in another one, changes nothing. A row that cannot be
@@ -7,15 +7,17 @@
 mod events;
 mod fields;
 mod lines;
+mod products;
 mod reject;
 mod resume;
 mod run;
 mod source;
 mod value;
+mod xml;
 
 pub use fields::{Kind, Mapping};
 pub use resume::Resume;
-pub use run::{Item, Outcome, Plan, Product, Summary, run};
+pub use run::{Item, Outcome, Plan, Summary, run};
 pub use source::Meter;
 pub use value::Dates;
 

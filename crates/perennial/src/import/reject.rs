@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+/// The columns of rejected objects, which have none of their own.
+pub const REJECTED_OBJECTS: [&str; 3] = ["rejected_line", "rejected_reason", "row"];
+
 /// A row that was not taken.
 #[derive(Clone, Debug)]
 pub struct Rejected {
@@ -64,10 +67,12 @@ impl Rejects {
             }
             let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
             if fresh {
-                let row = ["row".to_owned()];
-                let columns = if self.columns.is_empty() { &row[..] } else { &self.columns };
-                let head = ["rejected_line", "rejected_reason"].into_iter();
-                writer.write_record(head.chain(columns.iter().map(String::as_str))).with_context(writing)?;
+                let [line, reason, row] = REJECTED_OBJECTS;
+                let columns: Vec<&str> = match &self.columns[..] {
+                    [] => vec![row],
+                    columns => columns.iter().map(String::as_str).collect(),
+                };
+                writer.write_record([line, reason].into_iter().chain(columns)).with_context(writing)?;
             }
             self.writer = Some(writer);
         }

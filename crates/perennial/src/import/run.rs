@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use futures::StreamExt;
+use perennial_api::catalog::v1::Product;
 use perennial_api::ingestion::v1::Event;
-use perennial_types::Currency;
+use perennial_types::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -40,7 +41,10 @@ pub struct Plan {
     pub currency: Option<Currency>,
     /// Amounts have a decimal comma.
     pub comma: bool,
-    /// Read and count, but send nothing and write nothing.
+    /// The instant of the import: whether a sale is on.
+    pub now: Timestamp,
+    /// Read and count, but change nothing and write nothing. Products are sent even so, to be asked what would become of
+    /// them.
     pub dry_run: bool,
 }
 
@@ -50,7 +54,7 @@ pub enum Item {
     /// An event.
     Event(Box<Event>),
     /// A product of the catalogue.
-    Product(Product),
+    Product(Box<Product>),
 }
 
 impl Item {
@@ -58,33 +62,18 @@ impl Item {
     fn size(&self) -> usize {
         match self {
             Self::Event(it) => prost::Message::encoded_len(&**it),
-            Self::Product(it) => 64 + it.id.len() + it.name.len() + it.category.len(),
+            Self::Product(it) => prost::Message::encoded_len(&**it),
         }
     }
-}
-
-/// A product of the catalogue, amounts as decimal text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Product {
-    /// Its id.
-    pub id: String,
-    /// Its name; empty if unknown.
-    pub name: String,
-    /// Its category; empty if unknown.
-    pub category: String,
-    /// Price of one unit.
-    pub price: Option<String>,
-    /// Cost of one unit.
-    pub cost: Option<String>,
-    /// Currency of both.
-    pub currency: Option<Currency>,
 }
 
 /// What became of an item that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Taken.
+    /// Taken, as something new.
     Accepted,
+    /// Taken, as a change of what was there.
+    Updated,
     /// It was there already.
     Duplicate,
     /// Refused, with the reason.
@@ -99,8 +88,10 @@ pub struct Summary {
     pub rows: u64,
     /// What they became: events or products.
     pub items: u64,
-    /// Taken.
+    /// Taken, as something new.
     pub accepted: u64,
+    /// Taken, as a change of what was there.
+    pub updated: u64,
     /// There already.
     pub duplicate: u64,
     /// Rows not taken.
@@ -122,6 +113,11 @@ struct Batch {
 /// If the file cannot be read, or a column that has to be there cannot be found.
 pub fn look(plan: &Plan) -> anyhow::Result<(Source, Mapping)> {
     let source = Source::open(&plan.path)?;
+    anyhow::ensure!(
+        plan.kind == Kind::Catalog || !source.is_xml(),
+        "{} is XML, which is read for `import catalog` only: write it as CSV or NDJSON",
+        plan.path.display()
+    );
     let mapping = Mapping::find(plan.kind, &source.columns, &plan.said)?;
     Ok((source, mapping))
 }
@@ -153,6 +149,7 @@ where
         dates: plan.dates,
         currency: plan.currency,
         comma: plan.comma,
+        now: plan.now,
         orders: Collector::default(),
         equal: Equal::default(),
     };
@@ -160,10 +157,12 @@ where
     let reader = tokio::task::spawn_blocking(move || read(source, maker, place.rows, &out));
     let batches = futures::stream::unfold(batches, |mut it| async { Some((it.recv().await?, it)) });
     let dry_run = plan.dry_run;
+    // What became of a product is asked even in a dry run; and of two rows about one, the later counts.
+    let (asks, at_once) = if plan.kind == Kind::Catalog { (true, 1) } else { (!dry_run, AT_ONCE) };
     let answered = batches.map(|batch: Batch| {
         let items: Vec<Item> = batch.made.iter().map(|it| it.item.clone()).collect();
         let count = items.len();
-        let sent = (!dry_run && count > 0).then(|| send(items));
+        let sent = (asks && count > 0).then(|| send(items));
         async move {
             let outcomes = match sent {
                 Some(sent) => sent.await?,
@@ -173,7 +172,7 @@ where
             Ok((batch, outcomes))
         }
     });
-    let mut answered = std::pin::pin!(answered.buffered(AT_ONCE));
+    let mut answered = std::pin::pin!(answered.buffered(at_once));
     while let Some(answer) = answered.next().await {
         let (batch, outcomes) = answer?;
         let rejected = count(&mut summary, batch.made, outcomes, batch.rejected);
@@ -205,6 +204,7 @@ fn count(
     for (made, outcome) in made.into_iter().zip(outcomes) {
         match outcome {
             Outcome::Accepted => summary.accepted += 1,
+            Outcome::Updated => summary.updated += 1,
             Outcome::Duplicate => summary.duplicate += 1,
             Outcome::Rejected(reason) => {
                 let line = made.line;

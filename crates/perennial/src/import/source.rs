@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
+use super::reject::REJECTED_OBJECTS;
+use super::xml::Feed;
+
 /// The longest record, in bytes: what is longer is a quote that was never closed.
 const LONGEST: u64 = 4 << 20;
 
@@ -47,7 +50,7 @@ impl Meter {
 /// A file being read.
 pub struct Source {
     reader: Reader,
-    /// The columns of a CSV file; empty for NDJSON.
+    /// The columns of a CSV file; empty for NDJSON and XML.
     pub columns: Vec<String>,
     /// Bytes read so far.
     pub meter: Meter,
@@ -58,10 +61,11 @@ pub struct Source {
 enum Reader {
     Csv(Box<csv::Reader<Guarded>>, Guard),
     Lines(BufReader<Box<dyn Read + Send>>, u64),
+    Xml(Box<Feed<Guarded>>),
 }
 
 impl Source {
-    /// Opens a file; whether it is gzipped, and CSV or NDJSON, is seen from its first bytes.
+    /// Opens a file; whether it is gzipped, and CSV, NDJSON or XML, is seen from its first bytes.
     ///
     /// # Errors
     /// If it cannot be read, or its first line is no header.
@@ -88,10 +92,17 @@ impl Source {
             let reader = Reader::Lines(BufReader::with_capacity(64 << 10, text), 0);
             return Ok(Self { reader, columns: Vec::new(), meter, size });
         }
+        if *first == b'<' {
+            let guard = Guard::default();
+            let problem = "an item is longer than 4 MiB: look for an element that is never closed";
+            let feed = Feed::new(Guarded { text: Box::new(text), guard: guard.clone(), problem }, guard);
+            return Ok(Self { reader: Reader::Xml(Box::new(feed)), columns: Vec::new(), meter, size });
+        }
         let head = &start[..start.iter().position(|it| *it == b'\n').unwrap_or(start.len())];
         let delimiter = delimiter(head);
         let guard = Guard::default();
-        let guarded = Guarded { text: Box::new(text), guard: guard.clone() };
+        let problem = "a row is longer than 4 MiB: look for a quote that is never closed";
+        let guarded = Guarded { text: Box::new(text), guard: guard.clone(), problem };
         let mut csv = csv::ReaderBuilder::new()
             .flexible(true)
             .delimiter(delimiter)
@@ -99,7 +110,15 @@ impl Source {
             .from_reader(guarded);
         let header = csv.byte_headers().context("the header cannot be read")?;
         let columns: Vec<String> = header.iter().map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+        // Rejected rows of NDJSON and XML are objects in a column: mended, they are that again.
+        let columns = if columns == REJECTED_OBJECTS { Vec::new() } else { columns };
         Ok(Self { reader: Reader::Csv(Box::new(csv), guard), columns, meter, size })
+    }
+
+    /// Whether it is a feed in XML.
+    #[must_use]
+    pub fn is_xml(&self) -> bool {
+        matches!(self.reader, Reader::Xml(_))
     }
 
     /// The next record; nothing at the end.
@@ -111,6 +130,7 @@ impl Source {
         match &mut self.reader {
             Reader::Csv(csv, guard) => row(csv, guard, columns),
             Reader::Lines(text, line) => object(text, line),
+            Reader::Xml(feed) => feed.next(),
         }
     }
 }
@@ -123,12 +143,15 @@ fn delimiter(head: &[u8]) -> u8 {
 
 fn row(csv: &mut csv::Reader<Guarded>, guard: &Guard, columns: usize) -> anyhow::Result<Option<Record>> {
     let mut row = csv::ByteRecord::new();
-    guard.0.store(0, Ordering::Relaxed);
+    guard.begin();
     if !csv.read_byte_record(&mut row).context("the file cannot be read any further")? {
         return Ok(None);
     }
     let line = row.position().map_or(0, csv::Position::line);
     let raw: Vec<String> = row.iter().map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+    if let (0, [_, _, text]) = (columns, &raw[..]) {
+        return Ok(Some(Record { line, content: parsed(text), raw: vec![text.clone()] }));
+    }
     let content = if row.len() != columns {
         Err(format!("it has {} fields, the header {columns}: check quotes and separators", row.len()))
     } else if row.iter().any(|it| std::str::from_utf8(it).is_err()) {
@@ -156,12 +179,15 @@ fn object(text: &mut BufReader<Box<dyn Read + Send>>, line: &mut u64) -> anyhow:
         if text.is_empty() {
             continue;
         }
-        let content = match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(it)) => Ok(Content::Object(it)),
-            Ok(_) => Err("it is not a JSON object: write one object a line".to_owned()),
-            Err(error) => Err(format!("it is not JSON ({error}): write one object a line")),
-        };
-        return Ok(Some(Record { line: *line, content, raw: vec![text.to_owned()] }));
+        return Ok(Some(Record { line: *line, content: parsed(text), raw: vec![text.to_owned()] }));
+    }
+}
+
+fn parsed(text: &str) -> Result<Content, String> {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(it)) => Ok(Content::Object(it)),
+        Ok(_) => Err("it is not a JSON object: write one object a line".to_owned()),
+        Err(error) => Err(format!("it is not JSON ({error}): write one object a line")),
     }
 }
 
@@ -180,11 +206,20 @@ impl Read for Metered {
 
 /// Bytes read since the last record was whole.
 #[derive(Clone, Debug, Default)]
-struct Guard(Arc<AtomicU64>);
+pub struct Guard(Arc<AtomicU64>);
+
+impl Guard {
+    /// The next record begins.
+    pub fn begin(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
 
 struct Guarded {
     text: Box<dyn Read + Send>,
     guard: Guard,
+    /// What a record that never ends comes of.
+    problem: &'static str,
 }
 
 impl Read for Guarded {
@@ -192,8 +227,7 @@ impl Read for Guarded {
         let read = self.text.read(into)?;
         let read_since = u64::try_from(read).unwrap_or_default();
         if self.guard.0.fetch_add(read_since, Ordering::Relaxed) > LONGEST {
-            let message = "a row is longer than 4 MiB: look for a quote that is never closed";
-            return Err(std::io::Error::other(message));
+            return Err(std::io::Error::other(self.problem));
         }
         Ok(read)
     }

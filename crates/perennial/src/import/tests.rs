@@ -4,7 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use perennial_api::catalog::v1::Product;
+use perennial_api::catalog::v1::product::Availability;
 use perennial_api::ingestion::v1::Event;
+
+use perennial_types::Timestamp;
 
 use super::run::{Item, Outcome, Plan, Summary};
 use super::{Dates, Kind, Resume, run};
@@ -17,7 +21,16 @@ fn file(folder: &Path, name: &str, text: &[u8]) -> PathBuf {
 
 fn plan(kind: Kind, path: PathBuf) -> Plan {
     let dates = Dates { format: None, zone: jiff::tz::TimeZone::UTC };
-    Plan { kind, path, said: vec![], dates, currency: None, comma: false, dry_run: false }
+    Plan {
+        kind,
+        path,
+        said: vec![],
+        dates,
+        currency: None,
+        comma: false,
+        now: Timestamp::UNIX_EPOCH,
+        dry_run: false,
+    }
 }
 
 async fn imported(
@@ -132,7 +145,7 @@ async fn an_interrupted_import_goes_on_where_it_stood() {
         .into_iter()
         .map(|it| match it {
             Item::Event(it) => it.message_id,
-            Item::Product(it) => it.id,
+            Item::Product(it) => it.product_id,
         })
         .collect();
     ids.extend(more.into_iter().map(|it| it.message_id));
@@ -216,4 +229,150 @@ async fn a_quote_that_is_never_closed_does_not_eat_the_memory() {
     let path = file(folder.path(), "orders.csv", &text);
     let stopped = imported(plan(Kind::Orders, path), None).await.unwrap_err();
     assert!(format!("{stopped:#}").contains("never closed"), "{stopped:#}");
+}
+
+async fn products(plan: Plan) -> anyhow::Result<(Summary, Vec<Product>, Option<PathBuf>)> {
+    let products = Mutex::new(Vec::new());
+    let send = async |items: Vec<Item>| {
+        let outcomes = vec![Outcome::Accepted; items.len()];
+        for item in items {
+            if let Item::Product(it) = item {
+                products.lock().unwrap().push(*it);
+            }
+        }
+        Ok(outcomes)
+    };
+    let (summary, rejects) = run(plan, None, |_, _, _| {}, send).await?;
+    Ok((summary, products.into_inner().unwrap(), rejects))
+}
+
+const RSS: &str = r#"<?xml version="1.0"?>
+<rss version="2.0" xmlns:g="http://base.google.com/ns/1.0" xmlns:c="http://base.google.com/cns/1.0">
+<channel>
+<title>Shop</title><link>https://shop.example</link>
+<item>
+  <title>Feed title</title>
+  <g:id>mug-red</g:id>
+  <g:title>Mug &amp; <![CDATA[saucer <red>]]> caf&#233;</g:title>
+  <description>long</description>
+  <link>https://shop.example/mug?a=1&amp;b=2</link>
+  <g:image_link>https://shop.example/1.jpg</g:image_link>
+  <g:additional_image_link>https://shop.example/2.jpg</g:additional_image_link>
+  <g:price>15.00 EUR</g:price>
+  <g:sale_price>12.90 EUR</g:sale_price>
+  <g:sale_price_effective_date>1969-12-31T00:00Z/1970-01-02T00:00Z</g:sale_price_effective_date>
+  <g:cost_of_goods_sold>4.10 USD</g:cost_of_goods_sold>
+  <g:shipping><g:country>DE</g:country><g:price>4.90 EUR</g:price></g:shipping>
+  <g:availability>in stock</g:availability>
+  <g:item_group_id>mug</g:item_group_id>
+  <g:product_type>Kitchen &gt;Mugs</g:product_type>
+  <c:price>1 EUR</c:price>
+</item>
+<item><g:id>bad</g:id><g:price>12,90 EUR</g:price></item>
+<item><g:id>odd</g:id><g:title>a &nbsp; b</g:title></item>
+<item><g:title>nameless</g:title></item>
+<item>
+  <g:id>plate</g:id><g:price>20 EUR</g:price><g:sale_price>10 EUR</g:sale_price>
+  <g:sale_price_effective_date>2030-01-01T00:00Z/2030-01-02T00:00Z</g:sale_price_effective_date>
+</item>
+</channel></rss>
+"#;
+
+#[tokio::test]
+async fn a_google_feed_becomes_products_and_its_bad_items_can_be_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zip.write_all(RSS.as_bytes()).unwrap();
+    let path = file(folder.path(), "feed.xml.gz", &zip.finish().unwrap());
+    let (summary, found, rejects) = products(plan(Kind::Catalog, path)).await.unwrap();
+    assert_eq!((summary.rows, summary.items, summary.rejected), (5, 2, 3), "{:?}", summary.reasons);
+    let expected = Product {
+        product_id: "mug-red".to_owned(),
+        group_id: "mug".to_owned(),
+        title: "Mug & saucer <red> café".to_owned(),
+        category: "Kitchen > Mugs".to_owned(),
+        url: "https://shop.example/mug?a=1&b=2".to_owned(),
+        image_url: "https://shop.example/1.jpg".to_owned(),
+        currency: "EUR".to_owned(),
+        price_minor: Some(1_290),
+        list_price_minor: Some(1_500),
+        cost_currency: "USD".to_owned(),
+        cost_minor: Some(410),
+        availability: Availability::InStock.into(),
+        ..Product::default()
+    };
+    assert_eq!(found[0], expected);
+    assert_eq!((found[1].price_minor, found[1].list_price_minor), (Some(2_000), None), "no sale yet");
+    let lines: Vec<u64> = summary.reasons.iter().map(|it| it.0).collect();
+    assert_eq!(lines, [23, 24, 25], "{:?}", summary.reasons);
+    assert!(summary.reasons[0].1.contains("--decimal-comma") && summary.reasons[1].1.contains("&nbsp;"));
+
+    let mended = std::fs::read_to_string(rejects.unwrap()).unwrap().replace("12,90", "12.90");
+    let path = file(folder.path(), "mended.csv", mended.as_bytes());
+    let (summary, found, _) = products(plan(Kind::Catalog, path)).await.unwrap();
+    assert_eq!((summary.items, summary.rejected), (2, 1), "{:?}", summary.reasons);
+    assert_eq!((found[0].product_id.as_str(), found[0].price_minor), ("bad", Some(1_290)));
+}
+
+#[tokio::test]
+async fn an_atom_feed_and_other_prefixes_are_read_and_broken_xml_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let atom = "<feed xmlns=\"http://www.w3.org/2005/Atom\" xmlns:x=\"http://base.google.com/ns/1.0\">\n<entry>\
+                <x:id>1</x:id><id>tag:other</id><link href=\"https://shop.example/1\"/><x:price>1 EUR</x:price></entry>\n\
+                <entry><id>2</id></entry></feed>";
+    let path = file(folder.path(), "atom.xml", atom.as_bytes());
+    let (_, found, _) = products(plan(Kind::Catalog, path)).await.unwrap();
+    let said: Vec<_> = found.iter().map(|it| (it.product_id.as_str(), it.url.as_str())).collect();
+    assert_eq!(said, [("1", "https://shop.example/1"), ("2", "")]);
+
+    for (text, reason) in [
+        ("<rss>\n<item>\n<id>1</item></rss>", "from line 3"),
+        ("<rss>\n<item><id>1</id>", "ends within the item that begins on line 2"),
+        ("<rss><item><id>\u{0}</id></item></rss>", ""),
+        ("<html></html>", ""),
+    ] {
+        let path = file(folder.path(), "broken.xml", text.as_bytes());
+        match products(plan(Kind::Catalog, path)).await {
+            Ok((summary, ..)) => assert!(reason.is_empty() && summary.rejected <= 1, "{text}"),
+            Err(error) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
+        }
+    }
+    let path = file(folder.path(), "orders.xml", b"<orders/>");
+    let refused = products(plan(Kind::Orders, path)).await.unwrap_err().to_string();
+    assert!(refused.contains("import catalog"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_element_that_is_never_closed_does_not_eat_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("<rss><item><id>1</id><title>{}", "x".repeat(9 << 20));
+    let path = file(folder.path(), "feed.xml", text.as_bytes());
+    let stopped = products(plan(Kind::Catalog, path)).await.unwrap_err();
+    assert!(format!("{stopped:#}").contains("never closed"), "{stopped:#}");
+    let bomb =
+        "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><rss><item><id>&b;</id></item></rss>";
+    let path = file(folder.path(), "bomb.xml", bomb.as_bytes());
+    let (summary, ..) = products(plan(Kind::Catalog, path)).await.unwrap();
+    assert_eq!((summary.items, summary.rejected), (0, 1), "entities are not expanded");
+}
+
+#[tokio::test]
+async fn a_table_of_products_may_say_as_little_as_it_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = "id\tsku\tstock\tprice\tin_stock\n1\tA-1\t-2\t\t\n2\t2\t\t12.90 EUR\tno\n";
+    let path = file(folder.path(), "stock.tsv", csv.as_bytes());
+    let (_, found, _) = products(plan(Kind::Catalog, path)).await.unwrap();
+    let first = Product {
+        product_id: "1".to_owned(),
+        sku: "A-1".to_owned(),
+        stock_quantity: Some(0),
+        ..Product::default()
+    };
+    assert_eq!(found[0], first);
+    assert_eq!((found[1].sku.as_str(), found[1].price_minor), ("", Some(1_290)));
+    assert_eq!(found[1].availability(), Availability::OutOfStock);
+    let json = "{\"id\":7,\"description\":\"long\",\"title\":\"Mug\",\"price\":1.5,\"currency\":\"EUR\"}\n";
+    let path = file(folder.path(), "products.ndjson", json.as_bytes());
+    let (_, found, _) = products(plan(Kind::Catalog, path)).await.unwrap();
+    assert_eq!((found[0].title.as_str(), found[0].price_minor), ("Mug", Some(150)));
 }

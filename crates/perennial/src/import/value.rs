@@ -81,8 +81,7 @@ impl Dates {
 /// # Errors
 /// What is wrong and what to do.
 pub fn amount(column: &str, text: &str, currency: Option<Currency>, comma: bool) -> Result<String, String> {
-    let bare = text.trim_matches(|it: char| it.is_whitespace() || "$€£¥".contains(it));
-    let bare = if comma { bare.replace(['.', ' ', '\u{a0}'], "").replace(',', ".") } else { bare.to_owned() };
+    let bare = decimal(text, comma);
     // The currency decides the decimals; any of two will do for asking whether it is an amount.
     let minor = currency.unwrap_or(Currency::EUR).minor_units(&bare).map_err(|_| {
         let hint =
@@ -95,6 +94,12 @@ pub fn amount(column: &str, text: &str, currency: Option<Currency>, comma: bool)
         ));
     }
     Ok(bare)
+}
+
+/// A number with a decimal point and without the sign of a currency.
+pub fn decimal(text: &str, comma: bool) -> String {
+    let bare = text.trim_matches(|it: char| it.is_whitespace() || "$€£¥".contains(it));
+    if comma { bare.replace(['.', ' ', '\u{a0}'], "").replace(',', ".") } else { bare.to_owned() }
 }
 
 /// At most forty characters of a text.

@@ -88,3 +88,57 @@ fn a_broken_row_is_told_with_its_line_and_costs_nobody_else_anything() {
         score.err
     );
 }
+
+#[test]
+fn a_catalogue_is_imported_once_and_tells_orders_their_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let feed = file(
+        "feed.xml",
+        "<rss xmlns:g=\"http://base.google.com/ns/1.0\"><channel>\n\
+         <item><g:id>mug</g:id><g:title>Mug</g:title><g:price>15.00 EUR</g:price></item>\n\
+         <item><g:id>rug</g:id><g:price>a lot</g:price></item>\n</channel></rss>\n",
+    );
+    let costs = file("costs.csv", "sku;purchase_price\nmug;4,00\npot;7,50\n");
+    let with_costs =
+        ["--column", "cost=purchase_price", "--currency", "EUR", "--decimal-comma", "-o", "json"];
+    let import = |words: &[&str]| perennial(&data, &[&["import", "catalog"], words].concat());
+
+    let dry = import(&[&feed, "--dry-run", "-o", "json"]).json();
+    assert_eq!((&dry["created"], &dry["rejected"]), (&1.into(), &1.into()));
+    let first = import(&[&feed]);
+    assert!(
+        first.out.contains("2 rows read, 1 products created, 0 updated, 0 unchanged, 1 rejected"),
+        "{}",
+        first.out
+    );
+    assert!(first.out.contains("line 3: price \"a lot\" is not an amount"), "{}", first.out);
+    let again = import(&[&feed, "-o", "json"]).json();
+    let counts =
+        |it: &serde_json::Value| ["created", "updated", "unchanged"].map(|name| it[name].as_u64().unwrap());
+    assert_eq!(counts(&again), [0, 0, 1]);
+    let second = import(&[&[&costs[..]], &with_costs[..]].concat()).json();
+    assert_eq!(counts(&second), [1, 1, 0]);
+    let second = import(&[&[&costs[..]], &with_costs[..]].concat()).json();
+    assert_eq!(counts(&second), [0, 0, 2], "the same file changes nothing");
+
+    let orders = file(
+        "orders.csv",
+        "invoice,customer,date,amount,product,quantity,price\n1,ana,2025-01-05,20.00,mug,2,10.00\n\
+         1,ana,2025-01-05,20.00,rug,1,20.00\n2,ben,2025-01-06,10.00,mug,1,10.00\n",
+    );
+    let orders = perennial(&data, &["import", "orders", &orders, "--currency", "EUR", "-o", "json"]).json();
+    assert_eq!(orders["accepted"], 2);
+    let score = |who: &str| perennial(&data, &["score", "show", who, "-o", "json"]).json();
+    // 20.00 − 2 × 4.00 where the cost is known, 40 % of 20.00 where it is not.
+    let ana = score("ana");
+    assert_eq!(ana["known_cost_share"], 0.5, "{ana}");
+    assert_eq!(score("ben")["known_cost_share"], 1.0);
+    let status = perennial(&data, &["status", "-o", "json"]).json();
+    assert_eq!(status["profit_minor"], 2_600, "{status}");
+}
