@@ -17,6 +17,7 @@ mod worker;
 use std::sync::Arc;
 
 use perennial_api::campaign::v1::campaign_service_server::CampaignServiceServer;
+use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
 use perennial_feed::{Feed, FeedKind, Outbox, Reader, ReaderParts};
@@ -62,9 +63,13 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
             host.mesh.transport("perennial.loyalty.v1.LoyaltyService")
         )),
     };
-    let sender = sender::Sender::new(store.clone(), peers, metrics);
+    let sender = sender::Sender::new(store.clone(), peers, clock.clone(), outbox.clone(), metrics);
+    let ingestion = host.mesh.transport("perennial.ingestion.v1.IngestionService");
+    let ingestion = sender::ToIngestion(perennial_rpc::client!(IngestionServiceClient::new(ingestion)));
     let app = app::App::new(store, clock, outbox.clone(), reader.clone(), config.currency);
     let edge = perennial_rpc::server!(CampaignServiceServer::new(grpc::Edge(Arc::new(app))));
     let service = Service::new("campaign").grpc(edge).feed(feed).reader(reader);
-    Ok(service.tasks(move |stop| vec![outbox.task("notification", sender, stop)]))
+    Ok(service.tasks(move |stop| {
+        vec![outbox.task("notification", sender, stop), outbox.task(sender::INGESTION, ingestion, stop)]
+    }))
 }

@@ -213,16 +213,24 @@ impl Fold for Journeys {
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<(Workspace, Row)>) -> Result<(), FoldFault> {
         let (mut decided, mut exposed) = (Vec::new(), Vec::new());
+        let mut returned = BTreeMap::new();
         let mut merged: BTreeMap<Workspace, Vec<(ProfileId, ProfileId)>> = BTreeMap::new();
         for (workspace, row) in rows {
             match row {
                 Row::Decision(it) => decided.push((workspace, *it)),
                 Row::Exposure(it) => exposed.push((workspace, it)),
+                Row::Returned { decision, delivery, reason } => {
+                    let key = (workspace, delivery, reason);
+                    returned.entry(key).or_insert_with(Vec::new).push(decision);
+                }
                 Row::Merged { from, into } => merged.entry(workspace).or_default().push((from, into)),
             }
         }
         self.metrics.decided(&decided);
         decisions::append(tx, decided).await?;
+        for ((workspace, delivery, reason), ids) in returned {
+            decisions::returned(tx, &workspace, ids, delivery, &reason).await?;
+        }
         exposures::save(tx, exposed).await?;
         for (workspace, merges) in &merged {
             decisions::merged(tx, workspace, merges).await?;

@@ -12,12 +12,14 @@ use super::draw;
 use super::duration::HOUR;
 use super::effect::{Outcome, Reason, Row, Send};
 use super::expr::View;
+use super::returned::Underway;
 use super::state::{Contact, Instance, State, Wait};
 use super::step::{Line, Step};
 
 /// A wish of one instance.
 struct Wish {
     place: String,
+    campaign: String,
     message: Message,
     priority: f64,
     not_after: i64,
@@ -83,14 +85,13 @@ impl Step<'_> {
             // One at a time: what is sent may fill a cap that the next one then meets.
             let mut open = open.into_iter();
             let Some(first) = open.next() else { continue };
-            let campaign_of = |wish: &Wish| wish.place.split('/').next().unwrap_or_default().to_owned();
             let marketing = first.message.purpose == Purpose::Marketing;
             if marketing && let Some(winner) = &winner {
                 // Without caps or spacing there is still one marketing message an instant.
                 self.lose(state, &first, at, micros(now) + HOUR, winner, "one message at a time");
                 continue;
             }
-            let runner_up = open.next().map(|it| (campaign_of(&it), it.priority));
+            let runner_up = open.next().map(|it| (it.campaign.clone(), it.priority));
             let mut reasons = Vec::new();
             if !zone_known {
                 let text = format!("time zone {:?} is not known: the workspace's counts", state.zone);
@@ -101,7 +102,7 @@ impl Step<'_> {
                 reasons.push(Reason::new("won", text));
             }
             if marketing {
-                winner = Some((campaign_of(&first), first.priority));
+                winner = Some((first.campaign.clone(), first.priority));
             }
             self.send(state, &first, at, now, &zone, reasons, runner_up);
         }
@@ -119,6 +120,7 @@ impl Step<'_> {
             let Some(Op::Message(message)) = campaign.program.get(instance.step) else { continue };
             found.push(Wish {
                 place: place.clone(),
+                campaign: instance.campaign.clone(),
                 message: message.clone(),
                 priority: priority(campaign.priority, state),
                 not_after,
@@ -289,6 +291,7 @@ impl Step<'_> {
         runner_up: Option<(String, f64)>,
     ) {
         let Some(instance) = state.instances.get_mut(&wish.place) else { return };
+        let stood = instance.clone();
         instance.step += 1;
         instance.wait = Wait::Ready;
         instance.late = false;
@@ -300,15 +303,15 @@ impl Step<'_> {
             row.runner_up = runner_up;
             row.priority = wish.priority;
         }
-        let occurrence = instance.occurrence();
+        let occurrence = instance.message_occurrence();
         let profile = self.profile.to_string();
-        let named = |kind: &str| {
+        let named = |kind: &str, occurrence: &str| {
             draw::id_of(&[
                 kind,
                 self.workspace.as_str(),
                 &profile,
                 &instance.campaign,
-                &occurrence,
+                occurrence,
                 &message.step,
             ])
         };
@@ -318,13 +321,14 @@ impl Step<'_> {
                 at: micros(now),
                 channel: message.channel,
                 campaign: instance.campaign.clone(),
+                decision: Some(decision),
             });
             if let Some(quiet) = self.policy.quiet.begins(now, zone) {
                 not_after = not_after.min(micros(quiet));
             }
         }
         let send = Send {
-            message: named("message"),
+            message: named("message", &occurrence),
             decision,
             campaign: instance.campaign.clone(),
             step: message.step.clone(),
@@ -336,9 +340,21 @@ impl Step<'_> {
             not_before: at,
             not_after,
             decided: micros(now),
-            coupon: message.offer.as_ref().map(|it| (named("coupon"), it.coupon.clone(), it.valid)),
+            // A message that came back carries the coupon that was issued for it.
+            coupon: message
+                .offer
+                .as_ref()
+                .map(|it| (named("coupon", &instance.occurrence()), it.coupon.clone(), it.valid)),
         };
         self.effects.sends.push(send);
+        if instance.again == 0 {
+            let why = "the next message of its campaign came first";
+            let channel = Some(message.channel);
+            self.overtake(state, &instance.campaign, &instance.key, channel, at, why);
+        }
+        let underway =
+            Underway { at: micros(now), limit: wish.not_after, step: message.step.clone(), instance: stood };
+        state.underway.insert(decision, underway);
         self.walk(state, &wish.place, at);
     }
 }

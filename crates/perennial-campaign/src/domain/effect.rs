@@ -23,6 +23,15 @@ pub enum Row {
     Decision(Box<Decision>),
     /// A profile's first entry into a campaign, or what became of it since.
     Exposure(Exposed),
+    /// A decision's message came to nothing.
+    Returned {
+        /// The decision.
+        decision: Uuid,
+        /// `expired` or `refused`.
+        delivery: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// All rows of one profile now belong to another one; the exposures of the first are gone.
     Merged {
         /// The profile that ended.

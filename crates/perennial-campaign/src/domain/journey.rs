@@ -49,8 +49,18 @@ impl Step<'_> {
         let left: Vec<String> = state
             .instances
             .values()
-            .filter(|it| happened >= it.entered && self.campaign_of(it).is_some_and(|it| reached(state, it)))
+            .filter(|it| it.again == 0 && happened >= it.entered)
+            .filter(|it| self.campaign_of(it).is_some_and(|it| reached(state, it)))
             .map(Instance::place)
+            .collect();
+        let instances = state.instances.values().filter(|it| it.again > 0);
+        let repeats: Vec<(String, String)> = state
+            .underway
+            .values()
+            .map(|it| &it.instance)
+            .chain(instances)
+            .filter(|it| happened >= it.entered && self.campaign_of(it).is_some_and(|it| reached(state, it)))
+            .map(|it| (it.campaign.clone(), it.key.clone()))
             .collect();
         for name in &converted {
             if let Some(exposure) = state.exposures.get_mut(name) {
@@ -59,6 +69,10 @@ impl Step<'_> {
         }
         if !converted.is_empty() {
             self.recount(state);
+        }
+        for (campaign, key) in repeats {
+            let why = "the goal was reached before it could be sent";
+            self.overtake(state, &campaign, &key, None, micros(self.at), why);
         }
         for place in left {
             if let Some(instance) = state.instances.remove(&place) {
@@ -97,6 +111,10 @@ impl Step<'_> {
             at,
         };
         self.record(state, line, outcome, vec![reason]);
+        if outcome != Outcome::Finished && instance.again == 0 {
+            let why = "its run ended before it could be sent";
+            self.overtake(state, &instance.campaign, &instance.key, None, at, why);
+        }
     }
 
     /// Writes outcomes that differ from what was last written.
@@ -189,6 +207,7 @@ impl Step<'_> {
             it,
             late: false,
             messaged: false,
+            again: 0,
         };
         let occurrence = instance.occurrence();
         let mut reasons = vec![Reason::new("trigger", trigger_text(&campaign.trigger, state, &instance))];
@@ -281,6 +300,10 @@ impl Step<'_> {
     /// Walks an instance on until it waits or ends.
     pub fn walk(&mut self, state: &mut State, place: &str, at: i64) {
         let Some(mut instance) = state.instances.remove(place) else { return };
+        if instance.again > 0 {
+            // One message that came back: its run went on by itself.
+            return;
+        }
         let Some(campaign) = self.campaign_of(&instance).cloned() else {
             self.leave(state, &instance, at, Outcome::Left, Reason::new("version", "its definition is gone"));
             return;

@@ -81,6 +81,7 @@ impl Step<'_> {
         into.pending.extend(from.pending);
         into.contacts.extend(from.contacts);
         into.contacts.sort();
+        into.underway.extend(from.underway);
         for (place, at) in from.entered {
             let known = into.entered.entry(place).or_insert(at);
             *known = at.max(*known);

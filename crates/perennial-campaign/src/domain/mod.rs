@@ -17,6 +17,7 @@ pub mod merge;
 pub mod outcome;
 pub mod policy;
 pub mod quiet;
+pub mod returned;
 pub mod state;
 pub mod stats;
 pub mod step;

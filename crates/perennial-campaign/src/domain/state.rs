@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_types::{Channel, OrderState, Properties, Purpose};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::outcome::Exposure;
+use super::returned::Underway;
 
 /// One profile. Instants are microseconds since 1970, UTC; money is in minor units of the workspace's currency.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +64,9 @@ pub struct State {
     /// Marketing messages decided to be sent, oldest first, as far back as caps look.
     #[serde(rename = "n", skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<Contact>,
+    /// Messages sent off and not heard of yet, by decision.
+    #[serde(rename = "w", skip_serializing_if = "BTreeMap::is_empty")]
+    pub underway: BTreeMap<Uuid, Underway>,
     /// When `campaign/key` was last entered: what re-entry is decided by.
     #[serde(rename = "h", skip_serializing_if = "BTreeMap::is_empty")]
     pub entered: BTreeMap<String, i64>,
@@ -214,9 +219,21 @@ pub struct Instance {
     /// It has passed a message: a new trigger no longer starts it over.
     #[serde(rename = "m", default, skip_serializing_if = "is_default")]
     pub messaged: bool,
+    /// It is no run of its own but one message of a run, which came back so many times.
+    #[serde(rename = "n", default, skip_serializing_if = "is_default")]
+    pub again: u32,
 }
 
 impl Instance {
+    /// Which message of its step this is: one that came back is another one.
+    #[must_use]
+    pub fn message_occurrence(&self) -> String {
+        match self.again {
+            0 => self.occurrence(),
+            again => format!("{}~{}", self.occurrence(), again + 1),
+        }
+    }
+
     /// Which run this is: the key where there is one, else the instant of entry.
     #[must_use]
     pub fn occurrence(&self) -> String {
@@ -226,7 +243,11 @@ impl Instance {
     /// Where it is kept.
     #[must_use]
     pub fn place(&self) -> String {
-        place(&self.campaign, &self.key)
+        match self.again {
+            0 => place(&self.campaign, &self.key),
+            // No campaign has such a name.
+            _ => place(&format!("{}#{}", self.campaign, self.step), &self.key),
+        }
     }
 }
 
@@ -278,6 +299,9 @@ pub struct Contact {
     /// By which campaign.
     #[serde(rename = "c")]
     pub campaign: String,
+    /// By which decision; absent for those of earlier releases.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Uuid>,
 }
 
 impl State {

@@ -39,6 +39,7 @@ impl Step<'_> {
             state.seen.insert(name.to_owned(), micros(fact.at));
         }
         apply(state, fact);
+        self.heard(state, fact);
         self.goals(state, &event, micros(fact.at));
         if matches!(fact.kind, FactKind::Order(_)) {
             self.recount(state);
@@ -152,6 +153,7 @@ impl Step<'_> {
             self.decide(state, at);
         }
         state.contacts.retain(|it| it.at > at - LONGEST);
+        state.forget_underway(at);
     }
 
     /// Lets waits end that wait for what just happened.

@@ -1,5 +1,7 @@
 //! The log of decisions: why somebody was or was not contacted.
 
+use std::collections::BTreeSet;
+
 use perennial_store::{
     Backend, Column, ConnectionTrait, Result, StoreError, Table, Value, any_of, execute, insert_rows, query,
 };
@@ -144,15 +146,15 @@ pub async fn list(
     rows.iter().map(logged).collect()
 }
 
-/// How many messages a campaign decided to send.
+/// How many messages a campaign sent: those it decided on that did not come back.
 pub async fn sent(db: &impl ConnectionTrait, workspace: &Workspace, campaign: &str) -> Result<u64> {
-    let sql =
-        "SELECT COUNT(*) AS n FROM decision WHERE workspace = $1 AND campaign = $2 AND outcome = 'sent'";
+    let sql = "SELECT COUNT(*) AS n FROM decision WHERE workspace = $1 AND campaign = $2 AND outcome = 'sent' \
+               AND delivery NOT IN ('refused', 'expired', 'duplicate')";
     let rows = query(db, "messages sent", sql, vec![workspace.as_str().into(), campaign.into()]).await?;
     rows.first().map_or(Ok(0), |it| Ok(u64::try_from(get::<i64>(it, "n")?).unwrap_or_default()))
 }
 
-/// Notes what became of the commands of some decisions.
+/// Notes what was answered to the commands of some decisions, unless their messages came back already.
 pub async fn delivered(
     db: &impl ConnectionTrait,
     workspace: &Workspace,
@@ -160,12 +162,48 @@ pub async fn delivered(
     delivery: &str,
     reason: &str,
 ) -> Result<()> {
+    note(db, workspace, ids, delivery, reason, " AND delivery = 'queued'").await
+}
+
+/// Notes that the messages of some decisions came to nothing.
+pub async fn returned(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    ids: Vec<Uuid>,
+    delivery: &str,
+    reason: &str,
+) -> Result<()> {
+    note(db, workspace, ids, delivery, reason, "").await
+}
+
+async fn note(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    ids: Vec<Uuid>,
+    delivery: &str,
+    reason: &str,
+    only: &str,
+) -> Result<()> {
     let mut values: Vec<Value> = vec![workspace.as_str().into(), delivery.into(), reason.into()];
     let wanted = ids.into_iter().map(Into::into).collect();
     let any = any_of(Backend::of(db), "id", Column::Uuid, wanted, &mut values);
-    let sql =
-        format!("UPDATE decision SET delivery = $2, delivery_reason = $3 WHERE workspace = $1 AND {any}");
+    let sql = format!(
+        "UPDATE decision SET delivery = $2, delivery_reason = $3 WHERE workspace = $1 AND {any}{only}"
+    );
     execute(db, "what became of commands", &sql, values).await.map(drop)
+}
+
+/// Which of these decisions' messages were refused.
+pub async fn refused(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    ids: Vec<Uuid>,
+) -> Result<BTreeSet<Uuid>> {
+    let mut values: Vec<Value> = vec![workspace.as_str().into()];
+    let wanted = ids.into_iter().map(Into::into).collect();
+    let any = any_of(Backend::of(db), "id", Column::Uuid, wanted, &mut values);
+    let sql = format!("SELECT id FROM decision WHERE workspace = $1 AND delivery = 'refused' AND {any}");
+    query(db, "refused messages", &sql, values).await?.iter().map(|row| get(row, "id")).collect()
 }
 
 /// Gives the decisions about merged profiles to their survivors.

@@ -137,3 +137,65 @@ async fn quiet_hours_are_explained_and_waited_for() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_message_that_expired_is_explained_not_counted_and_sent_again() {
+    for mut world in worlds().await {
+        world.live(NEWS).await;
+        let profile = world.profile(&key("news", 0.5, false)).await;
+        world.consents(profile).await;
+        go(&world, profile).await;
+        assert_eq!(world.report("news").await.sent, 1);
+        let decision = world.explain(profile, "news").await[1].decision_id.clone();
+        world.advance(12 * HOUR).await;
+        world.comes_back(profile, &decision, "Message Expired", "PAST_NOT_AFTER").await;
+        let entries = world.explain(profile, "news").await;
+        assert_eq!((entries[1].outcome.as_str(), entries[1].delivery.as_str()), ("sent", "expired"));
+        assert_eq!(entries[1].delivery_reason, "PAST_NOT_AFTER");
+        let last = entries.iter().find(|it| it.outcome == "expired").unwrap();
+        assert!(last.reasons[0].text.starts_with("not delivered: PAST_NOT_AFTER; decided on again until"));
+        assert_eq!(world.report("news").await.sent, 0, "what came back was not sent");
+        world.advance(24 * HOUR).await;
+        assert_eq!(world.templates(), ["news", "news"]);
+        assert_eq!(world.report("news").await.sent, 1);
+        let (first, second) = {
+            let ledger = world.taken.look();
+            (ledger.messages[0].clone(), ledger.messages[1].clone())
+        };
+        assert_eq!(second.occurrence, format!("{}~2", first.occurrence));
+        world.comes_back(profile, &second.decision_id, "Message Refused", "ADDRESS_SUPPRESSED").await;
+        world.advance(5 * DAY).await;
+        assert_eq!(world.templates().len(), 2, "a refusal is final");
+        let refused = world.explain(profile, "news").await.pop().unwrap();
+        assert_eq!((refused.outcome.as_str(), refused.step.as_str()), ("refused", "news"));
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_coupon_that_is_refused_is_told_to_ingestion_with_its_decision() {
+    let offer = "kind: Campaign\nname: offer\ntrigger: { event: Go }\nholdout: 0%\nsteps:\n  \
+        - offer: { coupon: ten }\n    message: { template: ten }\n";
+    for mut world in worlds().await {
+        world.live(offer).await;
+        world.taken.look().refused.insert("ten".to_owned());
+        let profile = world.profile("any").await;
+        world.consents(profile).await;
+        go(&world, profile).await;
+        assert!(world.templates().is_empty());
+        let decision = world.explain(profile, "offer").await[1].clone();
+        assert_eq!(
+            (decision.delivery.as_str(), decision.delivery_reason.as_str()),
+            ("refused", "offer ten: BUDGET_SPENT")
+        );
+        assert_eq!(world.report("offer").await.sent, 0);
+        {
+            let ledger = world.taken.look();
+            let event = &ledger.events[0];
+            assert_eq!(event.event, "Message Refused");
+            assert_eq!(event.profile, format!("workspaces/main/profiles/{profile}"));
+            assert!(format!("{:?}", event.properties).contains(&decision.decision_id));
+        }
+        world.end().await;
+    }
+}

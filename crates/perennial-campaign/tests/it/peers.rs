@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use perennial_api::ingestion::v1 as ingestion;
 use perennial_api::loyalty::v1 as loyalty;
 use perennial_api::notification::v1 as notification;
 use perennial_feed::{Fold, FoldFault, Record, Turn};
@@ -18,6 +19,8 @@ pub struct Taken(Arc<Mutex<Ledger>>);
 pub struct Ledger {
     pub messages: Vec<notification::MessageRequest>,
     pub coupons: Vec<loyalty::CouponRequest>,
+    /// Events that reached ingestion.
+    pub events: Vec<ingestion::Event>,
     pub calls: usize,
     /// Offers that are refused.
     pub refused: BTreeSet<String>,
@@ -51,6 +54,16 @@ impl Taken {
         });
         let receipts = receipts.collect();
         Some(notification::SendMessagesResponse { receipts })
+    }
+
+    pub fn ingest(&self, request: ingestion::IngestEventsRequest) -> ingestion::IngestEventsResponse {
+        let accepted = ingestion::EventOutcome {
+            result: ingestion::event_outcome::Result::Accepted.into(),
+            reason: String::new(),
+        };
+        let outcomes = vec![accepted; request.events.len()];
+        self.look().events.extend(request.events);
+        ingestion::IngestEventsResponse { outcomes }
     }
 
     pub fn issue(&self, request: loyalty::IssueCouponsRequest) -> loyalty::IssueCouponsResponse {

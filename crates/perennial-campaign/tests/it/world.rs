@@ -71,7 +71,10 @@ async fn world(postgres: Option<String>) -> World {
     let taken = Taken::default();
     let campaign = perennial_campaign::Config { database: database.clone(), ..Default::default() };
     let services = vec![
-        Service::new("ingestion").feed(feed.clone()).grpc(Profiles(taken.clone())),
+        Service::new("ingestion")
+            .feed(feed.clone())
+            .grpc(Profiles(taken.clone()))
+            .grpc(Ingestion(taken.clone())),
         echo(&host, &database, "scoring", &["ingestion"]).await,
         echo(&host, &database, "segmentation", &["ingestion", "scoring"]).await,
         perennial_campaign::service(campaign, &host).await.unwrap(),
@@ -217,6 +220,13 @@ impl World {
         self.told(profile, "Identify", FactKind::Consent(change)).await;
     }
 
+    /// What notification and loyalty tell of a message that came to nothing.
+    pub async fn comes_back(&self, profile: ProfileId, decision: &str, event: &str, reason: &str) {
+        let properties =
+            [("decision_id".to_owned(), decision.into()), ("reason".to_owned(), reason.into())].into();
+        self.told_with(profile, event, FactKind::Tracked, properties).await;
+    }
+
     pub async fn orders(&self, profile: ProfileId, id: &str, revenue: i64) {
         let order = OrderPlaced {
             order_id: id.to_owned(),
@@ -343,6 +353,14 @@ peer!(
     "IssueCoupons",
     |taken, request: perennial_api::loyalty::v1::IssueCouponsRequest| Ok::<_, tonic::Status>(
         taken.issue(request.into_inner())
+    )
+);
+peer!(
+    Ingestion,
+    "perennial.ingestion.v1.IngestionService",
+    "IngestEvents",
+    |taken, request: perennial_api::ingestion::v1::IngestEventsRequest| Ok::<_, tonic::Status>(
+        taken.ingest(request.into_inner())
     )
 );
 peer!(

@@ -8,12 +8,12 @@ use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{Channel, Purpose, Timestamp, Workspace};
 use uuid::Uuid;
 
-use super::react::event;
+use super::react::{event, returned};
 use super::{App, INGESTION};
 use crate::channel::Outcome;
 use crate::domain::compose::{Contact, compose};
 use crate::domain::mail::Letter;
-use crate::domain::message::{Standing, State, obstacle};
+use crate::domain::message::{Obstacle, Standing, State, obstacle};
 use crate::error::Result;
 use crate::store::messages::{self, Due, Sent, Settled};
 use crate::store::{consents, pauses, suppressions};
@@ -39,28 +39,43 @@ pub struct Composed {
 pub struct Round {
     /// What became of messages that are not handed over, and of the round before.
     pub settled: Vec<Settled>,
-    /// Events about the round before.
+    /// Events about what is settled, each told only if its message is settled by this round.
     pub events: Vec<Command>,
 }
 
 impl Round {
-    /// A message will never be sent.
+    /// A message will never be sent, before anything was handed over.
     pub fn refuse(&mut self, due: &Due, reason: String, now: Timestamp) {
-        self.settled.push(settled(due, State::Refused, reason, now));
+        self.give_back(due, State::Claimed, State::Refused, reason, now);
+    }
+
+    /// A message ends without having reached anybody: whoever decided on it is told.
+    fn give_back(&mut self, due: &Due, from: State, to: State, reason: String, now: Timestamp) {
+        let it = Settled { from, ..settled(due, to, reason, now) };
+        self.events.extend(returned(&due.message, to, &it.reason, now));
+        self.settled.push(it);
     }
 
     /// A message is tried again later.
     pub fn postpone(&mut self, due: &Due, reason: String, now: Timestamp) {
+        self.put_off(due, State::Claimed, reason, now);
+    }
+
+    fn put_off(&mut self, due: &Due, from: State, reason: String, now: Timestamp) {
         let seconds = 30_u64.saturating_mul(1 << due.attempts.clamp(0, 10)).min(LONGEST_PAUSE);
         let next = now.checked_add(Duration::from_secs(seconds)).unwrap_or(now);
-        self.settled.push(settled(due, State::Claimed, reason, next));
+        // It expires at its last instant, not at the next try after it.
+        let last = due.message.not_after.and_then(|it| it.checked_add(Duration::from_micros(1)).ok());
+        let next = last.filter(|it| *it > now).map_or(next, |it| it.min(next));
+        self.settled.push(Settled { from, ..settled(due, State::Claimed, reason, next) });
     }
 
     /// A message was handed over.
     pub fn handed(&mut self, due: &Due, outcome: Outcome, now: Timestamp) {
         match outcome {
             Outcome::Accepted => {
-                self.settled.push(settled(due, State::Accepted, String::new(), now));
+                let accepted = settled(due, State::Accepted, String::new(), now);
+                self.settled.push(Settled { from: State::Handing, ..accepted });
                 let message = &due.message;
                 let sent = Sent {
                     decision: message.decision,
@@ -79,16 +94,22 @@ impl Round {
                     now,
                 ));
             }
-            Outcome::Refused(reason) => self.refuse(due, reason, now),
-            Outcome::Later(reason) => self.postpone(due, reason, now),
-            Outcome::Unknown(reason) => self.settled.push(settled(due, State::Unknown, reason, now)),
+            Outcome::Refused(reason) => {
+                self.give_back(due, State::Handing, State::Refused, reason, now);
+            }
+            Outcome::Later(reason) => self.put_off(due, State::Handing, reason, now),
+            Outcome::Unknown(reason) => {
+                let unknown = settled(due, State::Unknown, reason, now);
+                self.settled.push(Settled { from: State::Handing, ..unknown });
+            }
         }
     }
 }
 
 fn settled(due: &Due, state: State, reason: String, next_at: Timestamp) -> Settled {
     let reason = reason.chars().take(500).collect();
-    Settled { workspace: due.message.workspace.clone(), id: due.message.id, state, reason, next_at }
+    let (workspace, id) = (due.message.workspace.clone(), due.message.id);
+    Settled { workspace, id, state, reason, next_at, from: State::Claimed }
 }
 
 impl App {
@@ -135,6 +156,12 @@ impl App {
         let now = self.clock.now();
         let mut by_workspace: BTreeMap<Workspace, Vec<Due>> = BTreeMap::new();
         for it in due {
+            if it.message.not_after.is_some_and(|last| now > last) {
+                // Also while the next hop takes nothing, and so nothing is looked at closer.
+                let (state, reason) = (Obstacle::Late.state(), Obstacle::Late.reason().to_owned());
+                round.give_back(&it, State::Claimed, state, reason, now);
+                continue;
+            }
             by_workspace.entry(it.message.workspace.clone()).or_default().push(it);
         }
         let mut composed = Vec::new();
@@ -213,7 +240,7 @@ impl App {
                 match obstacle(message.purpose, message.not_after, standing, now) {
                     Some(found) => {
                         let reason = found.reason().to_owned();
-                        round.settled.push(settled(&it.due, found.state(), reason, now));
+                        round.give_back(&it.due, State::Claimed, found.state(), reason, now);
                     }
                     None => wanted.push(message.id),
                 }
@@ -222,8 +249,10 @@ impl App {
                 handing.extend(messages::hand(&tx, workspace, &wanted, now).await?);
             }
         }
-        let Round { settled, events } = round;
-        messages::settle(&tx, &settled, now).await?;
+        let Round { settled, mut events } = round;
+        let done = messages::settle(&tx, &settled, now).await?;
+        // An event about a message has the message's id.
+        events.retain(|it| done.contains(&(it.workspace.clone(), it.id)));
         let told = !events.is_empty();
         if told {
             self.outbox.leave(&tx, events).await?;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::gather::Gather;
 use super::{App, INGESTION};
 use crate::domain::links::{Click, Open, Unsubscribe};
+use crate::domain::message::{Message, State};
 use crate::domain::reaction::{Verdict, verdict};
 use crate::error::Result;
 use crate::store::messages::{self, Sent};
@@ -150,7 +151,28 @@ fn nothing_known(it: &Unsubscribe) -> Sent {
     Sent { decision: None, profile: it.profile, campaign, step, accepted_at: None }
 }
 
-/// An event about a message, for ingestion. `id` is its idempotency key.
+/// The event that a message came to nothing, for whoever decided on it: `Message Expired` if its time ran out,
+/// `Message Refused` if it will never be sent. It has the message's own id, as the event of a delivery has: only one of
+/// them ever happens.
+pub(super) fn returned(message: &Message, state: State, reason: &str, now: Timestamp) -> Option<Command> {
+    let name = match state {
+        State::Expired => "Message Expired",
+        State::Refused | State::Suppressed => "Message Refused",
+        _ => return None,
+    };
+    message.decision?;
+    let sent = Sent {
+        decision: message.decision,
+        profile: message.profile,
+        campaign: message.campaign.clone(),
+        step: message.step.clone(),
+        accepted_at: None,
+    };
+    let told = [("channel", message.channel.as_str()), ("reason", reason)];
+    Some(event_with(&message.workspace, name, message.id, &sent, message.id, now, &told))
+}
+
+/// An event about an e-mail, for ingestion. `id` is its idempotency key.
 pub(super) fn event(
     workspace: &Workspace,
     name: &str,
@@ -159,14 +181,28 @@ pub(super) fn event(
     id: Uuid,
     now: Timestamp,
 ) -> Command {
+    let unsubscribed = name == "Email Unsubscribed";
+    let source: &[_] = if unsubscribed { &[("source", "one-click")] } else { &[] };
+    event_with(workspace, name, message, sent, id, now, source)
+}
+
+fn event_with(
+    workspace: &Workspace,
+    name: &str,
+    message: Uuid,
+    sent: &Sent,
+    id: Uuid,
+    now: Timestamp,
+    told: &[(&str, &str)],
+) -> Command {
     let mut properties = json!({ "message_id": message.to_string(), "channel": "email" });
     if let Some(decision) = sent.decision {
         properties["decision_id"] = decision.to_string().into();
         properties["campaign"] = sent.campaign.as_str().into();
         properties["step"] = sent.step.as_str().into();
     }
-    if name == "Email Unsubscribed" {
-        properties["source"] = "one-click".into();
+    for (name, value) in told {
+        properties[*name] = (*value).into();
     }
     let properties = properties.as_object().cloned().map(structs::from_json);
     let event = Event {

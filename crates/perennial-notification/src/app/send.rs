@@ -4,7 +4,8 @@ use perennial_store::Store;
 use perennial_types::{Channel, Purpose, Workspace};
 use uuid::Uuid;
 
-use super::App;
+use super::react::returned;
+use super::{App, INGESTION};
 use crate::domain::message::{Message, State};
 use crate::error::Result;
 use crate::store::messages::{self, Claim, Filter, Listed};
@@ -69,7 +70,21 @@ impl App {
             claims.iter().filter(|it| !before.contains_key(&it.message.id)).cloned().collect();
         let added = messages::insert(&tx, &fresh, now).await?;
         let after = messages::states(&tx, workspace, ids()).await?;
+        // A receipt reaches whoever asks; the event reaches whoever decided. A profile nobody knows has nobody to tell.
+        let refused = fresh.iter().filter_map(|it| Some((it, it.refused?))).filter(|(it, reason)| {
+            *reason != "PROFILE_NOT_FOUND"
+                && after.get(&it.message.id).is_some_and(|it| it.0 == State::Refused)
+        });
+        let events: Vec<_> =
+            refused.filter_map(|(it, reason)| returned(&it.message, State::Refused, reason, now)).collect();
+        let told = !events.is_empty();
+        if told {
+            self.outbox.leave(&tx, events).await?;
+        }
         Store::commit(tx).await?;
+        if told {
+            self.outbox.ring(INGESTION);
+        }
         if added > 0 {
             self.bell.ring(&Self::topic());
         }

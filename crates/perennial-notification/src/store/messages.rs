@@ -186,34 +186,46 @@ pub struct Settled {
     pub reason: String,
     /// When it is tried again, if it is claimed.
     pub next_at: Timestamp,
+    /// Where it stood: `claimed`, or `handing` if this is what came of its hand-over.
+    pub from: State,
 }
 
-/// Settles messages that are claimed or being handed over. One that settled meanwhile stays as it is.
-pub async fn settle(tx: &DatabaseTransaction, settled: &[Settled], now: Timestamp) -> Result<()> {
+/// Settles messages that still stand where they stood; answers which did. What another worker settled, or is handing
+/// over, stays as it is.
+pub async fn settle(
+    tx: &DatabaseTransaction,
+    settled: &[Settled],
+    now: Timestamp,
+) -> Result<BTreeSet<(Workspace, Uuid)>> {
+    let mut done = BTreeSet::new();
     for chunk in settled.chunks(1_000) {
         let mut values: Vec<Value> = vec![micros(now).into()];
         let mut tuples = Vec::with_capacity(chunk.len());
         for it in chunk {
             let n = values.len();
-            tuples.push(format!("(${}, ${}, ${}, ${}, ${})", n + 1, n + 2, n + 3, n + 4, n + 5));
+            tuples.push(format!("(${}, ${}, ${}, ${}, ${}, ${})", n + 1, n + 2, n + 3, n + 4, n + 5, n + 6));
             values.extend([
                 it.workspace.as_str().into(),
                 it.id.into(),
                 it.state.as_str().into(),
                 it.reason.as_str().into(),
                 micros(it.next_at).into(),
+                it.from.as_str().into(),
             ]);
         }
         let sql = format!(
             "UPDATE message SET state = u.column3, reason = u.column4, next_at = u.column5, \
              attempts = attempts + CASE WHEN u.column3 = 'claimed' AND message.state = 'claimed' THEN 1 ELSE 0 END, \
              settled_at = CASE WHEN u.column3 = 'claimed' THEN NULL ELSE $1 END FROM (VALUES {}) AS u \
-             WHERE message.workspace = u.column1 AND message.id = u.column2 AND message.state IN ('claimed', 'handing')",
+             WHERE message.workspace = u.column1 AND message.id = u.column2 AND message.state = u.column6 \
+             RETURNING workspace, id",
             tuples.join(", ")
         );
-        execute(tx, "messages", &sql, values).await?;
+        for row in query(tx, "messages", &sql, values).await? {
+            done.insert((read_workspace(&row, 0)?, column(&row, 1)?));
+        }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Messages of a worker that is gone: handed over at or before `before` and never settled. Answers how many.

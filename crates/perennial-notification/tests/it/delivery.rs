@@ -60,8 +60,14 @@ async fn what_can_never_be_sent_is_refused_with_its_reason_and_costs_nobody_else
                 ""
             ]
         );
-        assert_eq!(world.send(vec![nowhere]).await[0], ("refused".to_owned(), "NO_ADDRESS".to_owned()));
+        assert_eq!(
+            world.send(vec![nowhere.clone()]).await[0],
+            ("refused".to_owned(), "NO_ADDRESS".to_owned())
+        );
         assert_eq!(world.mail().len(), 1);
+        let told: Vec<_> = world.events("Message Refused").iter().map(|it| it.message_id.clone()).collect();
+        assert_eq!(told.len(), 2, "once for each decision on somebody who is known: {told:?}");
+        assert!(told.contains(&nowhere.message_id));
         let bad = wire::MessageRequest { purpose: "spam".to_owned(), ..world.message(ana) };
         let request = wire::SendMessagesRequest { parent: "workspaces/main".to_owned(), messages: vec![bad] };
         let refused = world.client.send_messages(request).await.unwrap_err();
@@ -118,6 +124,11 @@ async fn a_message_waits_for_its_instant_and_a_pause_and_expires_past_its_last()
         assert_eq!(world.state(&later.message_id).await.0, "accepted");
         let expired = ("expired".to_owned(), "PAST_NOT_AFTER".to_owned());
         assert_eq!(world.state(&short.message_id).await, expired);
+        let told = world.events("Message Expired");
+        assert_eq!(told.len(), 1, "whoever decided on it is told");
+        let said = format!("{:?}", told[0].properties);
+        assert!(said.contains(&short.decision_id) && said.contains("PAST_NOT_AFTER"), "{said}");
+        assert_eq!(told[0].profile, short.profile);
         world.end().await;
     }
 }

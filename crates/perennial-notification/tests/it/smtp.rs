@@ -1,4 +1,7 @@
+use perennial_api::notification::v1::MessageRequest;
+use perennial_rpc::time::to_wire;
 use perennial_store::{Store, execute};
+use perennial_types::{from_micros, micros};
 use tokio::net::TcpListener;
 
 use crate::harness::{HOUR, START, World, grounds};
@@ -34,6 +37,30 @@ async fn an_unreachable_server_costs_nothing_but_time() {
 }
 
 #[tokio::test]
+async fn a_server_that_stays_away_lets_a_message_expire_at_its_last_instant() {
+    for mut ground in grounds() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        ground.smtp = Some(listener.local_addr().unwrap());
+        drop(listener);
+        let mut world = World::on(ground, START).await;
+        world.plain_template().await;
+        let ana = world.subscriber("ana@example.com").await;
+        let last = from_micros(micros(world.now()) + 7 * HOUR);
+        let message = MessageRequest { not_after_time: Some(to_wire(last)), ..world.message(ana) };
+        world.send(vec![message.clone()]).await;
+        for _ in 0..14 {
+            world.advance(HOUR / 2).await;
+        }
+        assert_eq!(world.state(&message.message_id).await.0, "claimed");
+        world.advance(1).await;
+        let expired = ("expired".to_owned(), "PAST_NOT_AFTER".to_owned());
+        assert_eq!(world.state(&message.message_id).await, expired);
+        assert_eq!(world.events("Message Expired").len(), 1);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn refusals_settle_delays_retry_and_silence_is_never_repeated() {
     for mut ground in grounds() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,6 +85,11 @@ async fn refusals_settle_delays_retry_and_silence_is_never_repeated() {
         assert!(state == "unknown" && reason.contains("no answer after the message"), "{state}: {reason}");
         assert_eq!(world.state(&messages[3].message_id).await.0, "accepted");
         assert_eq!(world.state(&messages[4].message_id).await.0, "suppressed");
+        let mut told: Vec<_> = world.events("Message Refused").into_iter().map(|it| it.message_id).collect();
+        told.sort_unstable();
+        let mut expected = vec![messages[0].message_id.clone(), messages[4].message_id.clone()];
+        expected.sort_unstable();
+        assert_eq!(told, expected, "what may have arrived is not given back");
         world.advance(24 * HOUR).await;
         assert_eq!(world.state(&messages[1].message_id).await.0, "accepted");
         assert_eq!(world.state(&messages[2].message_id).await.0, "unknown");

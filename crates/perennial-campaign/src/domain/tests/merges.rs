@@ -70,8 +70,12 @@ fn orders_of_both_sides_count_once() {
 #[test]
 fn contacts_of_both_sides_fill_one_cap() {
     let (mut a, mut b) = (sim(1), sim(2));
-    let contact =
-        |at: i64| crate::domain::state::Contact { at, channel: Channel::Email, campaign: "x".to_owned() };
+    let contact = |at: i64| crate::domain::state::Contact {
+        at,
+        channel: Channel::Email,
+        campaign: "x".to_owned(),
+        decision: None,
+    };
     a.state.contacts = vec![contact(3), contact(5)];
     b.state.contacts = vec![contact(4)];
     let from = std::mem::take(&mut b.state);

@@ -2,6 +2,7 @@
 
 mod arbitration;
 mod merges;
+mod returns;
 mod rules;
 mod stories;
 

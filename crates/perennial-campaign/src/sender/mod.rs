@@ -3,6 +3,8 @@
 //! Both are idempotent by their ids, which derive from campaign, profile, run and step: a crash between the two, or
 //! before the answer is noted, repeats the same calls and changes nothing.
 
+mod events;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -11,15 +13,17 @@ use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_api::loyalty::v1::{CouponRequest, IssueCouponsRequest};
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
 use perennial_api::notification::v1::{MessageRequest, SendMessagesRequest};
-use perennial_feed::{Command, Deliver};
+use perennial_feed::{Command, Deliver, Outbox};
 use perennial_rpc::{Transport, structs, time};
 use perennial_store::Store;
-use perennial_types::{Workspace, from_micros};
+use perennial_types::{Clock, Workspace, from_micros};
 use prost::Message as _;
 use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::store::{decisions, pauses};
+
+pub use events::{INGESTION, ToIngestion};
 
 /// What campaign calls.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ pub struct Peers {
 pub struct Sender {
     store: Store,
     peers: Peers,
+    clock: Clock,
+    outbox: Outbox,
     metrics: Metrics,
 }
 
@@ -45,25 +51,43 @@ struct Letter {
     coupon: Option<serde_json::Value>,
 }
 
-/// What became of commands: ids and decisions by outcome and reason.
-type Answers = BTreeMap<(String, String), Vec<(Uuid, Uuid)>>;
+/// What became of commands.
+#[derive(Default)]
+struct Answers {
+    /// Ids and decisions by outcome and reason.
+    by_outcome: BTreeMap<(String, String), Vec<(Uuid, Uuid)>>,
+    /// Events for ingestion about those that notification never saw.
+    events: Vec<Command>,
+}
 
 impl Sender {
-    /// A sender that notes in `store` what became of each command.
+    /// A sender that notes in `store` what became of each command, and leaves events for ingestion in `outbox`.
     #[must_use]
-    pub fn new(store: Store, peers: Peers, metrics: Metrics) -> Self {
-        Self { store, peers, metrics }
+    pub fn new(store: Store, peers: Peers, clock: Clock, outbox: Outbox, metrics: Metrics) -> Self {
+        Self { store, peers, clock, outbox, metrics }
     }
 
     async fn workspace(&self, workspace: &Workspace, letters: Vec<Letter>) -> Result<Vec<Uuid>, String> {
-        let mut answers = Answers::new();
+        let mut answers = Answers::default();
+        // After a crash: what was refused and told as refused stays so, whatever loyalty would say now.
+        let with_offer: Vec<Uuid> =
+            letters.iter().filter(|it| it.send.coupon.is_some()).map(|it| it.decision).collect();
+        let refused = match with_offer.is_empty() {
+            true => BTreeSet::new(),
+            false => decisions::refused(self.store.read(), workspace, with_offer)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        let (over, letters): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|it| refused.contains(&it.decision));
         let letters = self.with_coupons(workspace, letters, &mut answers).await?;
         if !letters.is_empty() {
             self.hand_over(workspace, letters, &mut answers).await?;
         }
         let tx = self.store.write().await.map_err(|error| error.to_string())?;
-        let mut done = Vec::new();
-        for ((delivery, reason), ids) in answers {
+        let mut done: Vec<Uuid> = over.iter().map(|it| it.id).collect();
+        let Answers { by_outcome, events } = answers;
+        for ((delivery, reason), ids) in by_outcome {
             self.metrics.answered(ids.len(), &delivery);
             let (commands, of): (Vec<_>, Vec<_>) = ids.into_iter().unzip();
             decisions::delivered(&tx, workspace, of, &delivery, &reason)
@@ -71,7 +95,14 @@ impl Sender {
                 .map_err(|error| error.to_string())?;
             done.extend(commands);
         }
+        let told = !events.is_empty();
+        if told {
+            self.outbox.leave(&tx, events).await.map_err(|error| error.to_string())?;
+        }
         Store::commit(tx).await.map_err(|error| error.to_string())?;
+        if told {
+            self.outbox.ring(INGESTION);
+        }
         Ok(done)
     }
 
@@ -115,8 +146,11 @@ impl Sender {
                 continue;
             };
             if receipt.code.is_empty() {
-                let key = ("refused".to_owned(), format!("offer {}: {}", coupon.offer, receipt.reason));
-                answers.entry(key).or_default().push((letter.id, letter.decision));
+                let reason = format!("offer {}: {}", coupon.offer, receipt.reason);
+                let now = self.clock.now();
+                answers.events.push(events::refused(workspace, letter.id, &letter.send, &reason, now));
+                let key = ("refused".to_owned(), reason);
+                answers.by_outcome.entry(key).or_default().push((letter.id, letter.decision));
                 continue;
             }
             let expires = receipt.expire_time.as_ref().and_then(|it| time::from_wire(it, "expire_time").ok());
@@ -144,7 +178,7 @@ impl Sender {
         let answer = answer.map_err(|status| format!("notification: {}", status.message()))?.into_inner();
         for receipt in answer.receipts {
             if let Some(ids) = known.get(&receipt.message_id) {
-                answers.entry((receipt.outcome, receipt.reason)).or_default().push(*ids);
+                answers.by_outcome.entry((receipt.outcome, receipt.reason)).or_default().push(*ids);
             }
         }
         Ok(())
