@@ -87,12 +87,13 @@ impl App {
         for it in issues.iter().filter(|it| !known.contains_key(&it.id)) {
             let profile = *current.get(&it.profile).unwrap_or(&it.profile);
             if let Some(stored) = offers.get(&it.offer).filter(|it| it.live) {
-                for (name, unit, floor) in issue_accounts(&stored.offer, profile, now) {
+                let bound = Issue { profile, ..it.clone() };
+                for (name, unit, floor) in issue_accounts(&stored.offer, &bound, now) {
                     accounts.insert(name, (unit, floor));
                 }
             }
         }
-        let mut books = ledger::open(&tx, workspace, accounts).await?;
+        let mut books = ledger::open(&tx, workspace, accounts, BTreeSet::new()).await?;
         let mut fresh = Vec::new();
         let mut answers = Vec::with_capacity(issues.len());
         for it in issues {

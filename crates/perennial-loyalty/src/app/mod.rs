@@ -55,13 +55,16 @@ async fn books_of(
 ) -> Result<Books, StoreError> {
     let names: BTreeSet<&str> = coupons.values().map(|it| it.offer.as_str()).collect();
     let offers = stored_offers::find_all(tx, workspace, &names).await?;
-    let mut accounts = BTreeMap::new();
+    let (mut accounts, mut others) = (BTreeMap::new(), BTreeSet::new());
     for coupon in coupons.values() {
         if let Some(stored) = offers.get(&coupon.offer) {
             for (name, unit, floor) in use_accounts(&stored.offer, coupon) {
                 accounts.insert(name, (unit, floor));
             }
+            if !coupon.allowance.is_empty() {
+                others.insert(coupon.allowance.clone());
+            }
         }
     }
-    ledger::open(tx, workspace, accounts).await
+    ledger::open(tx, workspace, accounts, others).await
 }

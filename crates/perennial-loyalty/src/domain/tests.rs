@@ -4,7 +4,7 @@ use perennial_types::{Currency, ProfileId, Timestamp, from_micros};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::coupon::{self, Coupon, Issue, Refusal, State};
+use super::coupon::{self, Allowance, Coupon, Issue, Refusal, State};
 use super::ledger::{Account, Books};
 use super::observe::{observe, take_back};
 use super::offer::{Benefit, Offer};
@@ -26,7 +26,7 @@ fn books(offer: &Offer, profiles: u128) -> Books {
     let mut accounts = BTreeMap::new();
     for n in 0..profiles {
         let probe = Coupon { profile: profile(n), ..coupon_of(offer, n) };
-        let all = coupon::issue_accounts(offer, profile(n), at(0))
+        let all = coupon::issue_accounts(offer, &funded(n), at(0))
             .into_iter()
             .chain(coupon::use_accounts(offer, &probe));
         for (name, unit, floor) in all {
@@ -38,7 +38,7 @@ fn books(offer: &Offer, profiles: u128) -> Books {
 
 fn coupon_of(offer: &Offer, n: u128) -> Coupon {
     let mut free = Books::open(
-        coupon::issue_accounts(offer, profile(n), at(0))
+        coupon::issue_accounts(offer, &wish(n), at(0))
             .into_iter()
             .map(|(name, unit, _)| (name, Account { unit, balance: 0, floor: None }))
             .collect(),
@@ -54,7 +54,14 @@ fn wish(n: u128) -> Issue {
         campaign: "ladder".to_owned(),
         valid_from: None,
         valid_seconds: 0,
+        allowance: None,
     }
+}
+
+/// The same out of a campaign's own budget of 12 EUR.
+fn funded(n: u128) -> Issue {
+    let allowance = Allowance { period: "2026-03".to_owned(), limit: 1_200, currency: Currency::EUR };
+    Issue { allowance: Some(allowance), ..wish(n) }
 }
 
 fn at(micros: i64) -> Timestamp {
@@ -95,6 +102,33 @@ fn budget_and_customer_limit_hold_at_issue() {
     assert!(issue(&mut books, 1).is_ok());
     assert_eq!(issue(&mut books, 2).unwrap_err(), Refusal::BudgetSpent);
     assert_eq!(balance(&books, "promised/ten-percent"), 1_000);
+}
+
+#[test]
+fn a_campaigns_own_budget_bears_its_coupons_and_gets_back_what_they_did_not_cost() {
+    let offer = offer("");
+    let mut books = books(&offer, 3);
+    let issue = |books: &mut Books, n| coupon::issue(books, &offer, &funded(n), format!("C{n}"), at(0));
+    let left = |books: &Books| 1_200 + balance(books, "allowance/ladder/2026-03");
+    let mut first = issue(&mut books, 0).unwrap();
+    let mut second = issue(&mut books, 1).unwrap();
+    assert_eq!(left(&books), 200);
+    assert_eq!(issue(&mut books, 2).unwrap_err(), Refusal::CampaignBudgetSpent);
+    first.redeem(&mut books, None, "o1", 300, at(1)).unwrap();
+    assert_eq!(left(&books), 400);
+    assert!(second.lapse(&mut books, at(7 * DAY)));
+    assert_eq!(left(&books), 900);
+    let mut third = issue(&mut books, 2).unwrap();
+    // What goes beyond the budget had happened anyway: it is an exception, and the budget is not overspent.
+    let broken = observe(&mut books, &mut third, profile(2), "o3", 1_000, at(1)).unwrap();
+    assert_eq!((broken.reason, broken.cost), (Refusal::BudgetSpent, 500));
+    assert_eq!(left(&books), 400);
+    assert!(third.release(&mut books, "o3", at(2)));
+    assert_eq!((left(&books), balance(&books, "spent/ten-percent")), (400, 300));
+
+    let free = Offer::from_yaml("name: ten-percent\npercent: 10\nvalid: 7d\n", Currency::EUR).unwrap();
+    let refused = coupon::issue(&mut books, &free, &funded(9), "C9".to_owned(), at(0)).unwrap_err();
+    assert_eq!(refused, Refusal::OfferWithoutCost);
 }
 
 #[test]
@@ -193,7 +227,7 @@ proptest! {
             let n = who as u128;
             match (&mut coupons[who], what) {
                 (slot @ None, _) => {
-                    *slot = coupon::issue(&mut books, &offer, &wish(n), format!("C{n}"), at(0)).ok();
+                    *slot = coupon::issue(&mut books, &offer, &funded(n), format!("C{n}"), at(0)).ok();
                 }
                 (Some(it), 0) => { let _ = it.reserve(&mut books, None, &order, at(now + DAY), at(now)); }
                 (Some(it), 1) => { let _ = it.redeem(&mut books, None, &order, amount, at(now)); }
@@ -206,6 +240,8 @@ proptest! {
         let promised: i64 = coupons.iter().flatten().filter(|it| it.state != State::Redeemed).map(|it| it.promised).sum();
         prop_assert_eq!(balance(&books, "promised/ten-percent"), promised);
         prop_assert!(balance(&books, "budget/ten-percent/1970-01") >= -1_500);
+        prop_assert!(balance(&books, "allowance/ladder/2026-03") >= -1_200);
+        prop_assert_eq!(balance(&books, "allowance/ladder/2026-03"), balance(&books, "budget/ten-percent/1970-01"));
         prop_assert!(balance(&books, "uses/ten-percent") >= -3);
         prop_assert_eq!(balance(&books, "uses/ten-percent"), -balance(&books, "used/ten-percent"));
         let (entries, changes) = books.close();

@@ -2,11 +2,11 @@
 
 use perennial_api::loyalty::v1 as wire;
 use perennial_rpc::{Field, Invalid, resource, time};
-use perennial_types::{ProfileId, Workspace};
+use perennial_types::{Currency, ProfileId, Workspace};
 use uuid::Uuid;
 
 use crate::app::Order;
-use crate::domain::coupon::{Issue, State};
+use crate::domain::coupon::{Allowance, Issue, State};
 
 const MOST: usize = 1_000;
 
@@ -50,6 +50,27 @@ fn count(length: usize) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// A campaign's own budget.
+fn allowance(at: &str, budget: wire::CampaignBudget, campaign: &str) -> Result<Allowance, Invalid> {
+    let mut invalid = Invalid::default();
+    let period = budget.period;
+    if campaign.is_empty() {
+        invalid.add(at.to_owned(), "is of no campaign: name one in campaign");
+    }
+    let fits = |it: char| it.is_ascii_alphanumeric() || it == '-';
+    if period.is_empty() || period.len() > 20 || !period.chars().all(fits) {
+        invalid.add(format!("{at}.period"), "is no period: send one such as 2026-03");
+    }
+    if budget.limit_minor < 0 {
+        invalid.add(format!("{at}.limit_minor"), "is negative: send what may be given away");
+    }
+    let currency = Currency::parse(&budget.currency).map_err(|error| error.to_string());
+    let currency = invalid.take(currency.field(&format!("{at}.currency")));
+    let limit = budget.limit_minor;
+    invalid.into_result()?;
+    Ok(Allowance { period, limit, currency: currency.unwrap_or(Currency::EUR) })
+}
+
 /// Coupons to issue.
 pub fn issues(space: &Workspace, coupons: Vec<wire::CouponRequest>) -> Result<Vec<Issue>, Invalid> {
     count(coupons.len())?;
@@ -66,9 +87,13 @@ pub fn issues(space: &Workspace, coupons: Vec<wire::CouponRequest>) -> Result<Ve
         if it.valid_seconds < 0 {
             invalid.add(at("valid_seconds"), "is negative: send 0 for the offer's own, or more");
         }
-        if let (Some(id), Some(profile), Some(valid_from)) = (id, profile, valid_from) {
-            let (offer, campaign) = (it.offer, it.campaign);
-            issues.push(Issue { id, offer, profile, campaign, valid_from, valid_seconds: it.valid_seconds });
+        let allowance = it.budget.map(|budget| allowance(&at("budget"), budget, &it.campaign));
+        let allowance = invalid.take(allowance.transpose());
+        if let (Some(id), Some(profile), Some(valid_from), Some(allowance)) =
+            (id, profile, valid_from, allowance)
+        {
+            let (offer, campaign, valid_seconds) = (it.offer, it.campaign, it.valid_seconds);
+            issues.push(Issue { id, offer, profile, campaign, valid_from, valid_seconds, allowance });
         }
     }
     invalid.into_result().map(|()| issues)

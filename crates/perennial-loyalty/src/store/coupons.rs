@@ -35,11 +35,12 @@ const TABLE: Table = Table {
         ("used", Column::Bool),
         ("sequence", Column::BigInt),
         ("due", Column::BigInt),
+        ("allowance", Column::Text),
     ],
 };
 
 const COLUMNS: &str = "code, issue_id, offer, profile, campaign, state, promised, currency, budget, issued_at, \
-                       valid_from, expires_at, order_id, reserved_until, discount, excess, used, sequence";
+                       valid_from, expires_at, order_id, reserved_until, discount, excess, used, sequence, allowance";
 
 fn read(row: &QueryResult) -> Result<Coupon> {
     let (state, currency): (String, String) = (column(row, 5)?, column(row, 7)?);
@@ -62,6 +63,7 @@ fn read(row: &QueryResult) -> Result<Coupon> {
         excess: column(row, 15)?,
         used: column(row, 16)?,
         sequence: column(row, 17)?,
+        allowance: column(row, 18)?,
     })
 }
 
@@ -87,6 +89,7 @@ fn write(workspace: &Workspace, it: &Coupon) -> Vec<Value> {
         it.used.into(),
         it.sequence.into(),
         it.due().map(micros).into(),
+        it.allowance.as_str().into(),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Accounts, entries and postings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_store::{
     Backend, Column, ConnectionTrait, DatabaseTransaction, Result, Table, any_of, column, insert_rows, query,
@@ -44,11 +44,12 @@ const POSTINGS: Table = Table {
 };
 
 /// Opens the books on these accounts (name → unit, floor): makes those that are missing, gives them the floor of
-/// today's definition, and locks them in order of name.
+/// today's definition, and locks them in order of name, together with `others`, which are there and stay as they are.
 pub async fn open(
     tx: &DatabaseTransaction,
     workspace: &Workspace,
     accounts: BTreeMap<String, (String, Option<i64>)>,
+    others: BTreeSet<String>,
 ) -> Result<Books> {
     if accounts.is_empty() {
         return Ok(Books::default());
@@ -66,7 +67,7 @@ pub async fn open(
                  WHERE ledger_account.floor IS DISTINCT FROM excluded.floor";
     insert_rows(tx, &ACCOUNTS, rows.collect(), touch).await?;
     let mut values = vec![workspace.as_str().into()];
-    let names = accounts.keys().map(|it| it.as_str().into()).collect();
+    let names = accounts.keys().chain(&others).map(|it| it.as_str().into()).collect();
     let condition = any_of(Backend::of(tx), "name", Column::Text, names, &mut values);
     let sql = format!(
         "SELECT name, unit, balance, floor FROM ledger_account WHERE workspace = $1 AND {condition} ORDER BY name{}",

@@ -3,7 +3,9 @@
 use perennial_store::Migration;
 
 /// All of it, in order.
-pub const MIGRATIONS: [Migration; 1] = [Migration {
+pub const MIGRATIONS: [Migration; 2] = [FIRST, SECOND];
+
+const FIRST: Migration = Migration {
     name: "loyalty_0001",
     sql: "
 CREATE TABLE offer (
@@ -90,4 +92,11 @@ CREATE TABLE merged_profile (
 );
 CREATE INDEX merged_profile_into ON merged_profile (workspace, into_profile);
 ",
-}];
+};
+
+const SECOND: Migration = Migration {
+    name: "loyalty_0002",
+    sql: "
+ALTER TABLE coupon ADD COLUMN allowance TEXT NOT NULL DEFAULT '';
+",
+};

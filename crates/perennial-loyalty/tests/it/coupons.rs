@@ -153,3 +153,51 @@ async fn a_wrong_offer_or_request_names_the_field() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_campaigns_budget_is_never_overspent_by_two_hundred_at_once() {
+    for mut world in worlds().await {
+        world.offer("").await;
+        let budget = |period: &str| {
+            let (period, currency) = (period.to_owned(), "EUR".to_owned());
+            Some(wire::CampaignBudget { period, limit_minor: 10_000, currency })
+        };
+        let wishes: Vec<_> = (0..200)
+            .map(|_| wire::CouponRequest {
+                budget: budget("2026-03"),
+                ..world.wish(ProfileId::new(world.now()))
+            })
+            .collect();
+        let issued = join_all(wishes.iter().cloned().map(|wish| {
+            let mut client = world.client.clone();
+            async move {
+                let request = wire::IssueCouponsRequest { parent: parent(), coupons: vec![wish] };
+                client.issue_coupons(request).await.unwrap().into_inner().receipts.remove(0)
+            }
+        }))
+        .await;
+        let given = issued.iter().filter(|it| it.reason.is_empty()).count();
+        assert_eq!(given, 20, "100 EUR pay for twenty at 5 EUR");
+        assert!(issued.iter().all(|it| it.reason.is_empty() || it.reason == "CAMPAIGN_BUDGET_SPENT"));
+        // A retry of what was given is no second charge; the next period has a budget of its own.
+        let first = issued.iter().position(|it| it.reason.is_empty()).unwrap();
+        assert_eq!(world.issue(vec![wishes[first].clone()]).await[0], issued[first]);
+        let next =
+            wire::CouponRequest { budget: budget("2026-04"), ..world.wish(ProfileId::new(world.now())) };
+        assert_eq!(world.issue(vec![next]).await[0].reason, "");
+        // What a coupon did not cost pays for others.
+        assert!(redeem(&mut world, vec![order(&issued[first].code, "o1", 0)]).await[0].done);
+        let again = |world: &World| wire::CouponRequest {
+            budget: budget("2026-03"),
+            ..world.wish(ProfileId::new(world.now()))
+        };
+        let wishes = vec![again(&world), again(&world)];
+        let reasons: Vec<_> = world.issue(wishes).await.into_iter().map(|it| it.reason).collect();
+        assert_eq!(reasons, ["", "CAMPAIGN_BUDGET_SPENT"]);
+        let other = wire::CampaignBudget { currency: "USD".to_owned(), ..budget("2026-03").unwrap() };
+        let wish = wire::CouponRequest { budget: Some(other), ..again(&world) };
+        assert_eq!(world.issue(vec![wish]).await[0].reason, "BUDGET_CURRENCY");
+        world.audited().await;
+        world.end().await;
+    }
+}

@@ -7,7 +7,8 @@ use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind, Merge, NewRecord};
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
-use perennial_store::{DatabaseConfig, Store};
+use perennial_store::Store;
+use perennial_testing::{TestDatabase, quiet};
 use perennial_types::{
     Currency, Fact, FactKind, MergeId, OrderChange, OrderPlaced, OrderRefunded, ProfileId, Properties,
     Timestamp, Workspace, from_micros, micros, new_id,
@@ -26,37 +27,29 @@ pub struct World {
     pub host: Host,
     feed: Feed,
     store: Store,
-    _folder: tempfile::TempDir,
+    _database: TestDatabase,
     stop: CancellationToken,
     process: JoinSet<anyhow::Result<()>>,
 }
 
 /// A world on each database there is.
 pub async fn worlds() -> Vec<World> {
-    let mut worlds = vec![world(None).await];
-    if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
-        worlds.push(world(url.into_string().ok()).await);
+    let mut worlds = Vec::new();
+    for database in perennial_testing::databases() {
+        worlds.push(world(database).await);
     }
     worlds
 }
 
-async fn world(postgres: Option<String>) -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let database = match postgres {
-        None => DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() },
-        Some(url) => {
-            let schema_prefix = format!("t{}_", Uuid::now_v7().simple());
-            DatabaseConfig { url, schema_prefix, ..Default::default() }
-        }
-    };
+async fn world(database: TestDatabase) -> World {
     let any = "127.0.0.1:0".parse().unwrap();
     let clock = ClockConfig { simulated_from: Some(START.parse().unwrap()) };
     let config = Config { listen: any, http_listen: any, clock, ..Config::default() };
     let host = Host::new(&config, &["ingestion", "loyalty"]).unwrap();
-    let store = Store::open(&database, "ingestion", &FEED_MIGRATIONS).await.unwrap();
+    let store = Store::open(&database.config, "ingestion", &FEED_MIGRATIONS).await.unwrap();
     let (clock, bell) = (host.clock.clone(), host.bell.clone());
     let feed = Feed::open("ingestion", FeedKind::Source, store.clone(), clock, bell).await.unwrap();
-    let loyalty = perennial_loyalty::Config { database, ..Default::default() };
+    let loyalty = perennial_loyalty::Config { database: database.config.clone(), ..Default::default() };
     let services = vec![
         Service::new("ingestion").feed(feed.clone()),
         perennial_loyalty::service(loyalty, &host).await.unwrap(),
@@ -67,7 +60,7 @@ async fn world(postgres: Option<String>) -> World {
     let client = LoyaltyServiceClient::new(host.mesh.transport("perennial.loyalty.v1.LoyaltyService"));
     let mut running = JoinSet::new();
     running.spawn(process.serve(stop.clone()));
-    let world = World { client, host, feed, store, _folder: folder, stop, process: running };
+    let world = World { client, host, feed, store, _database: database, stop, process: running };
     // Once a port answers, the background loops are known to the bell.
     let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -87,13 +80,7 @@ impl World {
 
     /// Until every background loop is idle.
     pub async fn settle(&self) {
-        for _ in 0..20_000 {
-            if self.host.bell.is_quiet() {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        panic!("{:?} never rests", self.host.bell.busy());
+        quiet(&self.host.bell).await;
     }
 
     pub async fn advance(&self, by: i64) {

@@ -5,6 +5,7 @@
 mod commands;
 mod demos;
 mod imports;
+mod returns;
 
 use std::path::Path;
 use std::process::Command;

@@ -1,0 +1,142 @@
+//! Campaign, notification and ingestion together: a mail server that stays away.
+
+use perennial::commands::apply::{Apply, apply};
+use perennial::compose::ALL;
+use perennial::config::Config;
+use perennial::embedded::{self, Here, caught_up};
+use perennial::output::Format;
+use perennial::session::Session;
+use perennial_api::campaign::v1::{
+    Decision, ExplainDecisionRequest, GetCampaignReportRequest,
+    campaign_service_client::CampaignServiceClient,
+};
+use perennial_api::ingestion::v1::{Event, IngestEventsRequest};
+use perennial_api::profile::v1::LookupProfileRequest;
+use perennial_notification::TransportKind;
+use perennial_rpc::{Transport, structs, time};
+use perennial_types::{Timestamp, Workspace, from_micros, micros};
+
+const HOUR: i64 = 3_600_000_000;
+
+const FILES: &str = "kind: Campaign
+name: news
+trigger: { event: Go }
+holdout: 0%
+steps:
+  - message: { template: news, expires: 2d }
+---
+kind: Campaign
+name: second
+trigger: { event: Go }
+holdout: 0%
+priority: -1
+steps:
+  - message: { template: news, expires: 4d }
+---
+kind: Template
+name: news
+subject: News
+text: Hello
+";
+
+struct Shop<'a> {
+    here: &'a Here,
+    session: Session,
+    campaign: CampaignServiceClient<Transport>,
+}
+
+impl Shop<'_> {
+    async fn tell(&self, kind: &str, event: &str, traits: serde_json::Value) {
+        let now = self.here.host.clock.now();
+        let event = Event {
+            message_id: format!("{kind}-{event}-{now}"),
+            r#type: kind.to_owned(),
+            event: event.to_owned(),
+            user_id: "ana".to_owned(),
+            traits: traits.as_object().cloned().map(structs::from_json),
+            event_time: Some(time::to_wire(now)),
+            ..Event::default()
+        };
+        let request =
+            IngestEventsRequest { parent: self.session.parent(), events: vec![event], historical: false };
+        self.session.ingestion().ingest_events(request).await.unwrap();
+        caught_up(&self.here.host.bell).await.unwrap();
+    }
+
+    /// Lets time pass, stopping at every instant at which something is due.
+    async fn advance(&self, by: i64) {
+        let (clock, bell) = (&self.here.host.clock, &self.here.host.bell);
+        caught_up(bell).await.unwrap();
+        let until = from_micros(micros(clock.now()) + by);
+        while clock.now() < until {
+            let next = bell.next_due().filter(|it| *it < until).unwrap_or(until).max(clock.now());
+            clock.simulation().unwrap().advance(next);
+            bell.clock_moved();
+            caught_up(bell).await.unwrap();
+        }
+    }
+
+    async fn explain(&self, profile: &str, campaign: &str) -> Vec<Decision> {
+        let request = ExplainDecisionRequest {
+            profile: profile.to_owned(),
+            campaign: campaign.to_owned(),
+            page_size: 0,
+        };
+        self.campaign.clone().explain_decision(request).await.unwrap().into_inner().entries
+    }
+
+    async fn sent(&self, campaign: &str) -> u64 {
+        let name = self.session.name("campaigns", campaign);
+        let report = self.campaign.clone().get_campaign_report(GetCampaignReportRequest { name }).await;
+        report.unwrap().into_inner().sent
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path().join("files.yaml");
+    std::fs::write(&files, FILES).unwrap();
+    let start: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
+    let mut config = Config::default().in_folder(folder.path());
+    config.process.clock.simulated_from = Some(start);
+    config.services.campaign.contact.caps = vec!["1 per 7d".to_owned()];
+    // A port that nobody listens at.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    config.services.notification.transport = TransportKind::Smtp;
+    config.services.notification.smtp.port = port;
+    config.services.notification.smtp.host = "127.0.0.1".to_owned();
+    embedded::run(&config, &ALL, async |here| {
+        let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json).here();
+        let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
+        let what = Apply { files: vec![files.clone()], dry_run: false, live: true };
+        let (_, broken) = apply(&session, &what, &[]).await?;
+        assert!(broken.is_empty(), "{broken:?}");
+        let traits = serde_json::json!({ "email": "ana@example.com", "consent": { "email": true } });
+        shop.tell("identify", "", traits).await;
+        shop.tell("track", "Go", serde_json::Value::Null).await;
+        let request = LookupProfileRequest {
+            parent: session.parent(),
+            identifier: "ana".to_owned(),
+            ..LookupProfileRequest::default()
+        };
+        let profile = session.profiles().lookup_profile(request).await?.into_inner().name;
+        assert_eq!(shop.sent("news").await, 1);
+        // Nobody takes it until quiet hours begin; then it comes back, and again until its two days are over.
+        shop.advance(49 * HOUR).await;
+        let told = shop.explain(&profile, "news").await;
+        let expired: Vec<_> = told.iter().filter(|it| it.outcome == "expired").collect();
+        assert_eq!(expired.len(), 3, "{told:?}");
+        assert!(expired.iter().all(|it| it.reasons[0].text.starts_with("not delivered: PAST_NOT_AFTER")));
+        let sent: Vec<_> =
+            told.iter().filter(|it| it.outcome == "sent").map(|it| it.delivery.as_str()).collect();
+        assert_eq!(sent, ["expired"; 3]);
+        assert_eq!(shop.sent("news").await, 0);
+        // The slot it never used goes to the one that waited.
+        let second = shop.explain(&profile, "second").await;
+        assert!(second.iter().any(|it| it.outcome == "sent"), "{second:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
