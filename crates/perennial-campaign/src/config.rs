@@ -18,6 +18,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Currency of amounts in campaign files and messages: the workspaces' own.
     pub currency: Currency,
+    /// Profit per revenue of customers of whom nothing is known, in per mille: what `margin_after_discount` starts from.
+    /// The same as ingestion's.
+    pub default_margin_per_mille: u32,
     /// How often and when people may be contacted by marketing at all.
     pub contact: ContactConfig,
 }
@@ -27,6 +30,7 @@ impl Default for Config {
         Self {
             database: DatabaseConfig::default(),
             currency: Currency::EUR,
+            default_margin_per_mille: 400,
             contact: ContactConfig::default(),
         }
     }
@@ -94,6 +98,7 @@ impl Config {
             zone,
             global_holdout: contact.global_holdout,
             currency: self.currency,
+            default_margin: f64::from(self.default_margin_per_mille) / 1_000.0,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong, in the words of campaigns.
 
 use perennial_feed::FeedError;
+use perennial_rpc::PeerFault;
 use perennial_store::StoreError;
 use perennial_types::{Detail, Fault, Kind};
 
@@ -26,6 +27,12 @@ pub enum Error {
         /// In the definition.
         definition: String,
     },
+    /// A condition asks about an offer that there is not.
+    #[error("offer {0} does not exist, and margin_after_discount asks what it gives: apply its file first")]
+    NoOffer(String),
+    /// Loyalty could not be asked.
+    #[error("loyalty could not be asked")]
+    Loyalty(#[from] PeerFault),
     /// The database refused.
     #[error("campaign's database refused")]
     Store(#[from] StoreError),
@@ -41,7 +48,10 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NotFound(_) => Kind::NotFound,
-            Self::NoDefinition(_) | Self::Definition(_) | Self::OtherName { .. } => Kind::Invalid,
+            Self::NoDefinition(_) | Self::Definition(_) | Self::OtherName { .. } | Self::NoOffer(_) => {
+                Kind::Invalid
+            }
+            Self::Loyalty(it) => it.kind(),
             Self::Store(it) if it.is_transient() => Kind::Unavailable,
             Self::Feed(it) if it.is_transient() => Kind::Unavailable,
             Self::Store(_) | Self::Feed(_) => Kind::Internal,
@@ -54,6 +64,8 @@ impl Fault for Error {
             Self::NoDefinition(_) => "CAMPAIGN_UNDEFINED",
             Self::Definition(_) => "CAMPAIGN_INVALID",
             Self::OtherName { .. } => "CAMPAIGN_NAME_DIFFERS",
+            Self::NoOffer(_) => "CAMPAIGN_OFFER_NOT_FOUND",
+            Self::Loyalty(_) => "LOYALTY_UNAVAILABLE",
             Self::Store(it) if it.is_transient() => "CAMPAIGN_UNAVAILABLE",
             Self::Feed(it) if it.is_transient() => "CAMPAIGN_UNAVAILABLE",
             Self::Store(_) | Self::Feed(_) => "CAMPAIGN_BROKEN",
@@ -65,8 +77,8 @@ impl Fault for Error {
         match self {
             Self::NotFound(name) => vec![Detail::Resource { kind: "Campaign", name: name.clone() }],
             Self::Definition(it) => field(it.to_string()),
-            Self::NoDefinition(_) | Self::OtherName { .. } => field(self.to_string()),
-            Self::Store(_) | Self::Feed(_) => vec![],
+            Self::NoDefinition(_) | Self::OtherName { .. } | Self::NoOffer(_) => field(self.to_string()),
+            Self::Loyalty(_) | Self::Store(_) | Self::Feed(_) => vec![],
         }
     }
 }

@@ -63,10 +63,12 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
             host.mesh.transport("perennial.loyalty.v1.LoyaltyService")
         )),
     };
-    let sender = sender::Sender::new(store.clone(), peers, clock.clone(), outbox.clone(), metrics);
+    let loyalty = peers.loyalty.clone();
+    let sender =
+        sender::Sender::new(store.clone(), peers, clock.clone(), outbox.clone(), config.currency, metrics);
     let ingestion = host.mesh.transport("perennial.ingestion.v1.IngestionService");
     let ingestion = sender::ToIngestion(perennial_rpc::client!(IngestionServiceClient::new(ingestion)));
-    let app = app::App::new(store, clock, outbox.clone(), reader.clone(), config.currency);
+    let app = app::App::new(store, clock, outbox.clone(), reader.clone(), loyalty, config.currency);
     let edge = perennial_rpc::server!(CampaignServiceServer::new(grpc::Edge(Arc::new(app))));
     let service = Service::new("campaign").grpc(edge).feed(feed).reader(reader);
     Ok(service.tasks(move |stop| {

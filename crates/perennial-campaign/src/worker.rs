@@ -246,7 +246,8 @@ fn bound(versions: Vec<campaigns::Version>, currency: perennial_types::Currency)
     let mut found: BTreeMap<Workspace, BTreeMap<String, Entry>> = BTreeMap::new();
     for it in versions {
         match definition::read(&it.definition, currency) {
-            Ok(campaign) => {
+            Ok(mut campaign) => {
+                campaign.take_terms(&it.offers);
                 let by_name = found.entry(it.workspace).or_default();
                 let entry = by_name.entry(it.name).or_insert_with(|| Entry {
                     lifecycle: it.lifecycle,
@@ -281,6 +282,7 @@ fn score(it: ScoreUpdated) -> Score {
 
 fn command(profile: ProfileId, send: Send) -> wire::SendCommand {
     let bytes = |id: uuid::Uuid| id.as_bytes().to_vec();
+    let (period, budget) = send.budget.unwrap_or_default();
     wire::SendCommand {
         message: bytes(send.message),
         decision: bytes(send.decision),
@@ -299,6 +301,8 @@ fn command(profile: ProfileId, send: Send) -> wire::SendCommand {
             issue: bytes(id),
             offer,
             valid_seconds: valid / 1_000_000,
+            budget_period: period,
+            budget_minor: budget,
         }),
     }
 }

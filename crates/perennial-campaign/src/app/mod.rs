@@ -1,14 +1,19 @@
 //! Use cases: one method each, one transaction each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use perennial_api::loyalty::v1::GetOfferRequest;
+use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_feed::{Outbox, Reader};
+use perennial_rpc::{PeerFault, Transport};
 use perennial_store::Store;
 use perennial_types::{Clock, Currency, ProfileId, Timestamp, Workspace};
 use uuid::Uuid;
 
 use crate::domain::Lifecycle;
 use crate::domain::definition::{self, Campaign, Trigger};
+use crate::domain::offer::Terms;
 use crate::domain::stats::{self, Arm, Report};
 use crate::error::{Error, Result};
 use crate::store::campaigns::{self, Stored};
@@ -23,6 +28,7 @@ pub struct App {
     clock: Clock,
     outbox: Outbox,
     reader: Arc<Reader<Journeys>>,
+    loyalty: LoyaltyServiceClient<Transport>,
     currency: Currency,
 }
 
@@ -75,9 +81,10 @@ impl App {
         clock: Clock,
         outbox: Outbox,
         reader: Arc<Reader<Journeys>>,
+        loyalty: LoyaltyServiceClient<Transport>,
         currency: Currency,
     ) -> Self {
-        Self { store, clock, outbox, reader, currency }
+        Self { store, clock, outbox, reader, loyalty, currency }
     }
 
     /// Reads one campaign and its definition.
@@ -126,6 +133,10 @@ impl App {
         if let Some(given) = given.as_ref().filter(|it| it.name != name) {
             return Err(Error::OtherName { name: name.to_owned(), definition: given.name.clone() });
         }
+        let offers = match &given {
+            Some(given) => self.terms(workspace, given).await?,
+            None => BTreeMap::new(),
+        };
         let now = self.clock.now();
         let tx = self.store.write().await?;
         if !update.validate_only {
@@ -141,6 +152,7 @@ impl App {
                     lifecycle: update.lifecycle.unwrap_or(Lifecycle::Draft),
                     version: 1,
                     definition: update.definition.to_owned(),
+                    offers,
                     created: now,
                     updated: now,
                 };
@@ -148,8 +160,10 @@ impl App {
             }
             Some(known) => {
                 let mut stored = known.clone();
-                if !update.definition.is_empty() && update.definition != known.definition {
+                let differs = update.definition != known.definition || offers != known.offers;
+                if !update.definition.is_empty() && differs {
                     update.definition.clone_into(&mut stored.definition);
+                    stored.offers = offers;
                     stored.version += 1;
                 }
                 stored.lifecycle = update.lifecycle.unwrap_or(known.lifecycle);
@@ -179,6 +193,31 @@ impl App {
             drop(self.reader.errand_started(PLAN_DATES));
         }
         Ok((stored, campaign, change, warnings))
+    }
+
+    /// What the offers give that a campaign asks about: they become part of its version.
+    async fn terms(&self, workspace: &Workspace, campaign: &Campaign) -> Result<BTreeMap<String, Terms>> {
+        let mut terms = BTreeMap::new();
+        for offer in campaign.asked_offers() {
+            let request = GetOfferRequest { name: format!("{}/offers/{offer}", workspace.resource()) };
+            let found = match self.loyalty.clone().get_offer(request).await {
+                Ok(found) => found.into_inner(),
+                Err(status) => {
+                    let fault = PeerFault::new("perennial.loyalty.v1.LoyaltyService", status);
+                    return Err(match fault.peer_reason() {
+                        Some("OFFER_NOT_FOUND") => Error::NoOffer(offer.to_owned()),
+                        _ => fault.into(),
+                    });
+                }
+            };
+            let it = match (u32::try_from(found.per_mille).unwrap_or_default(), found.amount_minor) {
+                (0, 0) => Terms::FreeShipping(found.cost_minor),
+                (0, amount) => Terms::Amount(amount),
+                (tenths, _) => Terms::PerMille(tenths),
+            };
+            terms.insert(offer.to_owned(), it);
+        }
+        Ok(terms)
     }
 
     /// Stops all sending of a workspace, or goes on with it.

@@ -151,10 +151,12 @@ impl Step<'_> {
             let text = "the wait before it ended too late, and the step says late: skip";
             return Gate::Pass(Outcome::Skipped, Reason::new("late", text));
         }
-        let view = View { state, at: from_micros(at), it: &instance.it };
+        let view = View::of(state, from_micros(at), &instance.it);
         if message.when.as_ref().is_some_and(|it| !it.holds(view)) {
             return Gate::Pass(Outcome::Skipped, Reason::new("when", "its condition does not hold"));
         }
+        let terms = message.offer.as_ref().and_then(|it| it.terms);
+        let view = View { offer: terms.map(|it| (it, self.policy.default_margin)), ..view };
         if let Some(offer) = &message.offer
             && let Some(when) = offer.when.as_ref().filter(|it| !it.holds(view))
         {
@@ -327,7 +329,12 @@ impl Step<'_> {
                 not_after = not_after.min(micros(quiet));
             }
         }
+        // A period is a calendar month of the workspace, whatever the customer's zone.
+        let month = self.policy.zone.to_datetime(now);
+        let budget = self.campaign_of(&stood).and_then(|it| it.budget);
+        let budget = budget.map(|it| (format!("{:04}-{:02}", month.year(), month.month()), it));
         let send = Send {
+            budget: budget.filter(|_| message.offer.is_some()),
             message: named("message", &occurrence),
             decision,
             campaign: instance.campaign.clone(),

@@ -199,6 +199,8 @@ pub struct Send {
     pub not_after: i64,
     /// When it was decided, microseconds.
     pub decided: i64,
+    /// What the campaign may give away in a calendar month, and which month that is.
+    pub budget: Option<(String, i64)>,
     /// The coupon to issue first: its id, the offer and its validity in microseconds.
     pub coupon: Option<(Uuid, String, i64)>,
 }

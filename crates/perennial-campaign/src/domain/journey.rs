@@ -34,7 +34,7 @@ impl Step<'_> {
                     && goal
                         .filter
                         .as_ref()
-                        .is_none_or(|it| it.holds(View { state, at: self.at, it: &event.properties }))
+                        .is_none_or(|it| it.holds(View::of(state, self.at, &event.properties)))
             })
         };
         let converted: Vec<String> = state
@@ -169,10 +169,8 @@ impl Step<'_> {
             return;
         }
         let unit = self.profile.to_string();
-        let entitled = campaign
-            .entry
-            .as_ref()
-            .is_none_or(|entry| entry.holds(View { state, at: from_micros(at), it: &it }));
+        let entitled =
+            campaign.entry.as_ref().is_none_or(|entry| entry.holds(View::of(state, from_micros(at), &it)));
         let global = match campaign.purpose {
             perennial_types::Purpose::Marketing => self.policy.global_holdout,
             _ => 0.0,
@@ -323,7 +321,7 @@ impl Step<'_> {
                 Op::Wait(length) => instance.wait = Wait::Until(at.saturating_add(*length)),
                 Op::WaitUntil { timeout, .. } => instance.wait = Wait::Event(at.saturating_add(*timeout)),
                 Op::Branch { when, otherwise } => {
-                    let holds = when.holds(View { state, at: from_micros(at), it: &instance.it });
+                    let holds = when.holds(View::of(state, from_micros(at), &instance.it));
                     instance.step = if holds { instance.step + 1 } else { *otherwise };
                 }
                 Op::Split { name, arms } => {

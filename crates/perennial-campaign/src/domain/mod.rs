@@ -14,6 +14,7 @@ pub mod events;
 pub mod expr;
 pub mod journey;
 pub mod merge;
+pub mod offer;
 pub mod outcome;
 pub mod policy;
 pub mod quiet;

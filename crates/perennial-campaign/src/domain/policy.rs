@@ -24,6 +24,8 @@ pub struct Policy {
     pub global_holdout: f64,
     /// The workspace's currency.
     pub currency: Currency,
+    /// Profit over revenue of customers of whom nothing else is known.
+    pub default_margin: f64,
 }
 
 impl Default for Policy {
@@ -35,6 +37,7 @@ impl Default for Policy {
             zone: TimeZone::UTC,
             global_holdout: 0.0,
             currency: Currency::EUR,
+            default_margin: 0.4,
         }
     }
 }

@@ -55,6 +55,11 @@ impl Step<'_> {
         };
         let text = |name: &str| fact.properties.get(name).map(ToString::to_string);
         let decision = text("decision_id").and_then(|it| Uuid::parse_str(&it).ok());
+        // Where loyalty refused the coupon, it is the offer that was not made.
+        let outcome = match text("offer").filter(|it| !it.is_empty()) {
+            Some(_) if outcome == Outcome::Refused => Outcome::NotOffered,
+            _ => outcome,
+        };
         if let Some(decision) = decision {
             self.returned(state, decision, outcome, text("reason").unwrap_or_default());
         }
@@ -84,7 +89,8 @@ impl Step<'_> {
             ),
             false => format!("not delivered: {reason}"),
         };
-        self.effects.rows.push(Row::Returned { decision, delivery: outcome.as_str(), reason });
+        let delivery = if outcome == Outcome::Expired { "expired" } else { "refused" };
+        self.effects.rows.push(Row::Returned { decision, delivery, reason });
         let occurrence = instance.occurrence();
         let (campaign, version) = (instance.campaign.clone(), instance.version);
         let line = Line { campaign: &campaign, version, occurrence: &occurrence, step: &step, at };

@@ -162,7 +162,7 @@ impl Step<'_> {
         for (place, instance) in &state.instances {
             if let Wait::Event(_) = instance.wait
                 && let Some(until) = self.waits_for(instance)
-                && matches(until, View { state, at: self.at, it: &instance.it })
+                && matches(until, View::of(state, self.at, &instance.it))
             {
                 satisfied.push(place.clone());
             }
@@ -186,7 +186,7 @@ impl Step<'_> {
     ) {
         let mut found = Vec::new();
         for (name, _, campaign) in self.book.live() {
-            if matches(&campaign.trigger, View { state, at: self.at, it }) {
+            if matches(&campaign.trigger, View::of(state, self.at, it)) {
                 let key = match &campaign.instance {
                     super::definition::InstanceKey::Profile => Some(String::new()),
                     super::definition::InstanceKey::Property(property) => {

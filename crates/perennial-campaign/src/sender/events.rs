@@ -29,6 +29,7 @@ pub fn refused(workspace: &Workspace, id: Uuid, send: &SendCommand, reason: &str
         "campaign": send.campaign,
         "step": send.step,
         "channel": send.channel,
+        "offer": send.coupon.as_ref().map_or("", |it| it.offer.as_str()),
         "reason": reason,
     });
     let id = id_of(&["refused", &id.to_string()]);

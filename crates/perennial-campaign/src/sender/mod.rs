@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use perennial_api::campaign::v1::SendCommand;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
-use perennial_api::loyalty::v1::{CouponRequest, IssueCouponsRequest};
+use perennial_api::loyalty::v1::{CampaignBudget, CouponRequest, IssueCouponsRequest};
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
 use perennial_api::notification::v1::{MessageRequest, SendMessagesRequest};
 use perennial_feed::{Command, Deliver, Outbox};
 use perennial_rpc::{Transport, structs, time};
 use perennial_store::Store;
-use perennial_types::{Clock, Workspace, from_micros};
+use perennial_types::{Clock, Currency, Workspace, from_micros};
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -40,6 +40,7 @@ pub struct Sender {
     peers: Peers,
     clock: Clock,
     outbox: Outbox,
+    currency: Currency,
     metrics: Metrics,
 }
 
@@ -63,8 +64,15 @@ struct Answers {
 impl Sender {
     /// A sender that notes in `store` what became of each command, and leaves events for ingestion in `outbox`.
     #[must_use]
-    pub fn new(store: Store, peers: Peers, clock: Clock, outbox: Outbox, metrics: Metrics) -> Self {
-        Self { store, peers, clock, outbox, metrics }
+    pub fn new(
+        store: Store,
+        peers: Peers,
+        clock: Clock,
+        outbox: Outbox,
+        currency: Currency,
+        metrics: Metrics,
+    ) -> Self {
+        Self { store, peers, clock, outbox, currency, metrics }
     }
 
     async fn workspace(&self, workspace: &Workspace, letters: Vec<Letter>) -> Result<Vec<Uuid>, String> {
@@ -124,6 +132,11 @@ impl Sender {
                     campaign: it.send.campaign.clone(),
                     valid_from_time: Some(time::to_wire(from_micros(it.send.decided_micros))),
                     valid_seconds: coupon.valid_seconds,
+                    budget: (!coupon.budget_period.is_empty()).then(|| CampaignBudget {
+                        period: coupon.budget_period.clone(),
+                        limit_minor: coupon.budget_minor,
+                        currency: self.currency.to_string(),
+                    }),
                 })
             })
             .collect();

@@ -1,10 +1,13 @@
 //! Definitions and their versions.
 
+use std::collections::BTreeMap;
+
 use perennial_store::{ConnectionTrait, Result, StoreError, execute, query, query_one};
 use perennial_types::{Timestamp, Workspace, from_micros, micros};
 
 use super::{get, workspace};
 use crate::domain::Lifecycle;
+use crate::domain::offer::Terms;
 
 /// A campaign as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Stored {
     pub version: u64,
     /// The definition in force.
     pub definition: String,
+    /// What the offers it asks about give.
+    pub offers: BTreeMap<String, Terms>,
     /// When it was created.
     pub created: Timestamp,
     /// When definition or state last changed.
@@ -38,9 +43,12 @@ pub struct Version {
     pub version: u64,
     /// Its definition.
     pub definition: String,
+    /// What the offers it asks about give.
+    pub offers: BTreeMap<String, Terms>,
 }
 
-const COLUMNS: &str = "SELECT c.name, c.state, c.version, c.created, c.updated, v.definition FROM campaign c
+const COLUMNS: &str =
+    "SELECT c.name, c.state, c.version, c.created, c.updated, v.definition, v.offers FROM campaign c
     JOIN campaign_version v ON v.workspace = c.workspace AND v.name = c.name AND v.version = c.version";
 
 /// One campaign.
@@ -76,7 +84,8 @@ pub async fn save(db: &impl ConnectionTrait, workspace: &Workspace, campaign: &S
         micros(campaign.updated).into(),
     ];
     execute(db, "saving a campaign", sql, values).await?;
-    let sql = "INSERT INTO campaign_version (workspace, name, version, definition, created) VALUES ($1, $2, $3, $4, $5)
+    let sql = "INSERT INTO campaign_version (workspace, name, version, definition, created, offers)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (workspace, name, version) DO NOTHING";
     let values = vec![
         workspace.as_str().into(),
@@ -84,6 +93,8 @@ pub async fn save(db: &impl ConnectionTrait, workspace: &Workspace, campaign: &S
         version.into(),
         campaign.definition.as_str().into(),
         micros(campaign.updated).into(),
+        // Names and numbers: there is nothing in them that JSON cannot hold.
+        serde_json::to_string(&campaign.offers).unwrap_or_default().into(),
     ];
     execute(db, "saving a campaign's version", sql, values).await.map(drop)
 }
@@ -103,7 +114,7 @@ pub async fn revision(db: &impl ConnectionTrait) -> Result<i64> {
 /// All versions of all campaigns.
 pub async fn versions(db: &impl ConnectionTrait) -> Result<Vec<Version>> {
     let sql =
-        "SELECT c.workspace, c.name, c.state, c.version AS current, v.version, v.definition FROM campaign c
+        "SELECT c.workspace, c.name, c.state, c.version AS current, v.version, v.definition, v.offers FROM campaign c
         JOIN campaign_version v ON v.workspace = c.workspace AND v.name = c.name";
     let rows = query(db, "all campaigns", sql, vec![]).await?;
     let read = |row: &perennial_store::QueryResult| {
@@ -114,6 +125,7 @@ pub async fn versions(db: &impl ConnectionTrait) -> Result<Vec<Version>> {
             current: number(row, "current")?,
             version: number(row, "version")?,
             definition: get(row, "definition")?,
+            offers: offers(row)?,
         })
     };
     rows.iter().map(read).collect()
@@ -125,9 +137,16 @@ fn stored(row: &perennial_store::QueryResult) -> Result<Stored> {
         lifecycle: lifecycle(row)?,
         version: number(row, "version")?,
         definition: get(row, "definition")?,
+        offers: offers(row)?,
         created: from_micros(get(row, "created")?),
         updated: from_micros(get(row, "updated")?),
     })
+}
+
+fn offers(row: &perennial_store::QueryResult) -> Result<BTreeMap<String, Terms>> {
+    let text: String = get(row, "offers")?;
+    serde_json::from_str(&text)
+        .map_err(|error| StoreError::Corrupt { what: "offers of a campaign", reason: error.to_string() })
 }
 
 fn number(row: &perennial_store::QueryResult, column: &'static str) -> Result<u64> {

@@ -9,7 +9,9 @@ pub fn migrations() -> Vec<Migration> {
     FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).chain(OWN).collect()
 }
 
-const OWN: [Migration; 1] = [Migration {
+const OWN: [Migration; 2] = [FIRST, SECOND];
+
+const FIRST: Migration = Migration {
     name: "campaign_0001",
     sql: "
 CREATE TABLE campaign (
@@ -77,4 +79,11 @@ CREATE TABLE exposure (
 );
 CREATE INDEX exposure_profile ON exposure (workspace, profile);
 ",
-}];
+};
+
+const SECOND: Migration = Migration {
+    name: "campaign_0002",
+    sql: "
+ALTER TABLE campaign_version ADD COLUMN offers TEXT NOT NULL DEFAULT '{}';
+",
+};

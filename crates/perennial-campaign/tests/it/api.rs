@@ -121,3 +121,92 @@ async fn decisions_are_listed_newest_first_in_pages() {
         world.end().await;
     }
 }
+
+const LADDER: &str = "kind: Campaign\nname: ladder\ntrigger: { event: Go }\nholdout: 0%\n\
+    budget: { incentive: 2500 EUR per month }\nsteps:\n  \
+    - offer: { coupon: ten, when: margin_after_discount >= 0.15 }\n    message: { template: ten }\n";
+
+#[tokio::test]
+async fn an_offer_is_weighed_by_what_it_leaves_and_borne_by_the_campaigns_own_budget() {
+    for mut world in worlds().await {
+        world.live(LADDER).await;
+        // Nothing bought yet: the default margin of 40 % less ten percent leaves a third.
+        let (ana, ben) = (world.profile("ana").await, world.profile("ben").await);
+        for profile in [ana, ben] {
+            world.consents(profile).await;
+        }
+        // Ben buys at cost, often.
+        for n in 0..9 {
+            world.orders_at(ben, &format!("b{n}"), 10_000, 0).await;
+        }
+        world.told(ana, "Go", perennial_types::FactKind::Tracked).await;
+        world.told(ben, "Go", perennial_types::FactKind::Tracked).await;
+        {
+            let ledger = world.taken.look();
+            assert_eq!(ledger.coupons.len(), 1);
+            let budget = ledger.coupons[0].budget.clone().unwrap();
+            assert_eq!(
+                (budget.period.as_str(), budget.limit_minor, budget.currency.as_str()),
+                ("2026-03", 250_000, "EUR")
+            );
+        }
+        let explained = world.explain(ben, "ladder").await;
+        assert_eq!(explained[1].outcome, "not_offered");
+        let text = &explained[1].reasons[0].text;
+        assert_eq!(text, "ten: not (margin_after_discount >= 0.15), since margin_after_discount is 0");
+        // What is applied again takes the offer as it is now.
+        world.taken.look().per_mille.insert("ten".to_owned(), 300);
+        world.live(LADDER).await;
+        let cleo = world.profile("cleo").await;
+        world.consents(cleo).await;
+        world.told(cleo, "Go", perennial_types::FactKind::Tracked).await;
+        let explained = world.explain(cleo, "ladder").await;
+        assert_eq!((explained[1].outcome.as_str(), explained[1].version), ("not_offered", 2));
+        assert!(explained[1].reasons[0].text.ends_with("is 0.143"), "{:?}", explained[1].reasons);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_the_reason_that_no_offer_is_made() {
+    for mut world in worlds().await {
+        world.live(LADDER).await;
+        let profile = world.profile("ana").await;
+        world.consents(profile).await;
+        world.told(profile, "Go", perennial_types::FactKind::Tracked).await;
+        let sent = world.explain(profile, "ladder").await[1].clone();
+        let event = ("Message Refused", "offer ten: CAMPAIGN_BUDGET_SPENT");
+        let properties = [
+            ("decision_id".to_owned(), sent.decision_id.as_str().into()),
+            ("reason".to_owned(), event.1.into()),
+            ("offer".to_owned(), "ten".into()),
+        ];
+        world.told_with(profile, event.0, perennial_types::FactKind::Tracked, properties.into()).await;
+        let told = world.explain(profile, "ladder").await.pop().unwrap();
+        assert_eq!((told.outcome.as_str(), told.step.as_str()), ("not_offered", "ten"));
+        assert_eq!(told.reasons[0].text, "not delivered: offer ten: CAMPAIGN_BUDGET_SPENT");
+        assert_eq!(world.report("ladder").await.sent, 0);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_offer_that_there_is_not_cannot_be_weighed() {
+    for mut world in worlds().await {
+        let definition = LADDER.replace("coupon: ten", "coupon: no-such");
+        let campaign = wire::Campaign {
+            name: "workspaces/main/campaigns/ladder".to_owned(),
+            definition,
+            ..Default::default()
+        };
+        let request = wire::UpdateCampaignRequest {
+            campaign: Some(campaign),
+            allow_missing: true,
+            validate_only: false,
+        };
+        let refused = world.client.update_campaign(request).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().starts_with("offer no-such does not exist"), "{}", refused.message());
+        world.end().await;
+    }
+}

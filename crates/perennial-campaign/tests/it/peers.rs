@@ -1,6 +1,6 @@
 //! The services around campaign: two that take commands and keep them, two that tell on the feed what they are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ pub struct Ledger {
     /// Events that reached ingestion.
     pub events: Vec<ingestion::Event>,
     pub calls: usize,
+    /// Tenths of a percent off, by offer, other than ten percent.
+    pub per_mille: BTreeMap<String, i32>,
     /// Offers that are refused.
     pub refused: BTreeSet<String>,
     /// How many calls fail before one is answered.
@@ -64,6 +66,13 @@ impl Taken {
         let outcomes = vec![accepted; request.events.len()];
         self.look().events.extend(request.events);
         ingestion::IngestEventsResponse { outcomes }
+    }
+
+    /// An offer by its name; none whose name begins with `no-`.
+    pub fn offer(&self, name: &str) -> Option<loyalty::Offer> {
+        let bare = name.rsplit('/').next().filter(|it| !it.starts_with("no-"))?;
+        let per_mille = *self.look().per_mille.get(bare).unwrap_or(&100);
+        Some(loyalty::Offer { name: name.to_owned(), per_mille, cost_minor: 500, ..Default::default() })
     }
 
     pub fn issue(&self, request: loyalty::IssueCouponsRequest) -> loyalty::IssueCouponsResponse {

@@ -228,12 +228,16 @@ impl World {
     }
 
     pub async fn orders(&self, profile: ProfileId, id: &str, revenue: i64) {
+        self.orders_at(profile, id, revenue, revenue / 2).await;
+    }
+
+    pub async fn orders_at(&self, profile: ProfileId, id: &str, revenue: i64, profit: i64) {
         let order = OrderPlaced {
             order_id: id.to_owned(),
             currency: Currency::EUR,
             revenue,
             discount: 0,
-            profit: revenue / 2,
+            profit,
             cost_known_per_mille: 1_000,
             coupon: None,
             lines: vec![],
@@ -304,9 +308,9 @@ pub fn key(campaign: &str, share: f64, held_out: bool) -> String {
     (0..).map(|it| format!("key-{it}")).find(drawn).unwrap()
 }
 
-/// A peer that answers the one method campaign calls.
+/// A peer that answers the methods campaign calls.
 macro_rules! peer {
-    ($name:ident, $service:literal, $method:literal, |$taken:ident, $request:ident: $type:ty| $answer:expr) => {
+    ($name:ident, $service:literal, $($method:literal, |$taken:ident, $request:ident: $type:ty| $answer:expr);+) => {
         #[derive(Clone)]
         pub struct $name(pub Taken);
 
@@ -324,19 +328,44 @@ macro_rules! peer {
             }
 
             fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-                let $taken = self.0.clone();
+                let taken = self.0.clone();
                 Box::pin(async move {
-                    assert_eq!(request.uri().path(), concat!("/", $service, "/", $method));
-                    let answer = tower::service_fn(move |$request: tonic::Request<$type>| {
-                        let answer = $answer;
-                        async move { answer.map(tonic::Response::new) }
-                    });
-                    let mut grpc = tonic::server::Grpc::new(tonic_prost::ProstCodec::default());
-                    Ok(grpc.unary(answer, request).await)
+                    $(if request.uri().path() == concat!("/", $service, "/", $method) {
+                        let $taken = taken;
+                        let answer = tower::service_fn(move |$request: tonic::Request<$type>| {
+                            let answer = $answer;
+                            async move { answer.map(tonic::Response::new) }
+                        });
+                        let mut grpc = tonic::server::Grpc::new(tonic_prost::ProstCodec::default());
+                        return Ok(grpc.unary(answer, request).await);
+                    })+
+                    panic!("campaign calls {}", request.uri().path());
                 })
             }
         }
     };
+}
+
+/// What loyalty says of an offer that there is not.
+#[derive(Debug)]
+struct NoOffer;
+
+impl std::fmt::Display for NoOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there is no such offer")
+    }
+}
+
+impl std::error::Error for NoOffer {}
+
+impl perennial_types::Fault for NoOffer {
+    fn kind(&self) -> perennial_types::Kind {
+        perennial_types::Kind::NotFound
+    }
+
+    fn reason(&self) -> &'static str {
+        "OFFER_NOT_FOUND"
+    }
 }
 
 peer!(
@@ -353,7 +382,12 @@ peer!(
     "IssueCoupons",
     |taken, request: perennial_api::loyalty::v1::IssueCouponsRequest| Ok::<_, tonic::Status>(
         taken.issue(request.into_inner())
-    )
+    );
+    "GetOffer",
+    |taken, request: perennial_api::loyalty::v1::GetOfferRequest| {
+        let missing = || perennial_rpc::status(&NoOffer);
+        taken.offer(&request.into_inner().name).ok_or_else(missing)
+    }
 );
 peer!(
     Ingestion,

@@ -6,11 +6,12 @@ mod steps;
 mod tests;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_types::{Channel, Purpose};
 
-use super::expr::Expr;
+use super::expr::{Expr, Field};
+use super::offer::Terms;
 pub use read::read;
 
 /// A definition that cannot be used: line, field, reason and remedy.
@@ -66,6 +67,8 @@ pub struct Campaign {
     pub priority: Priority,
     /// Why it sends.
     pub purpose: Purpose,
+    /// What its coupons may cost in a calendar month of the workspace, minor units.
+    pub budget: Option<i64>,
     /// How late a wait may end and still count as on time, in microseconds.
     pub grace: i64,
     /// What it does.
@@ -218,6 +221,8 @@ pub struct Offer {
     pub when: Option<Expr>,
     /// The condition as it was written, to explain it.
     pub when_text: String,
+    /// What the coupon gives; known where the condition asks for it.
+    pub terms: Option<Terms>,
 }
 
 /// What a wait-until waits for.
@@ -239,6 +244,35 @@ impl Campaign {
             Op::Message(message) => Some(message),
             _ => None,
         })
+    }
+
+    /// The offers whose terms its conditions ask about.
+    #[must_use]
+    pub fn asked_offers(&self) -> BTreeSet<&str> {
+        let asks = |it: &&Offer| {
+            let mut fields = Vec::new();
+            if let Some(when) = &it.when {
+                when.fields(&mut fields);
+            }
+            fields.contains(&Field::MarginAfterDiscount)
+        };
+        self.offers().filter(asks).map(|it| it.coupon.as_str()).collect()
+    }
+
+    fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.program.iter().filter_map(|it| match it {
+            Op::Message(message) => message.offer.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Tells the conditions what the offers give.
+    pub fn take_terms(&mut self, terms: &BTreeMap<String, Terms>) {
+        for op in &mut self.program {
+            if let Op::Message(Message { offer: Some(offer), .. }) = op {
+                offer.terms = terms.get(&offer.coupon).copied();
+            }
+        }
     }
 
     /// The events its conditions ask about with `did`.

@@ -4,7 +4,7 @@ use perennial_types::{Currency, Purpose};
 
 use super::steps::Compiler;
 use super::yaml::{Fields, Kind, Node, scalar};
-use super::{Campaign, DefinitionError, Goal, InstanceKey, Priority, Reenter, Trigger, yaml};
+use super::{Campaign, DefinitionError, Goal, InstanceKey, Message, Op, Priority, Reenter, Trigger, yaml};
 use crate::domain::duration::{self, DAY, HOUR};
 use crate::domain::expr::{self, Expr};
 
@@ -22,6 +22,7 @@ const FIELDS: &[&str] = &[
     "holdout",
     "priority",
     "purpose",
+    "budget",
     "grace",
     "late",
     "steps",
@@ -65,11 +66,20 @@ pub fn read(text: &str, currency: Currency) -> Result<Campaign> {
         Some(node) => priority(node, currency)?,
         None => Priority::Number(0.0),
     };
+    let budget = match file.take("budget") {
+        Some(node) => Some(budget(node, currency)?),
+        None => None,
+    };
     let grace = file.read("grace", duration::parse)?.unwrap_or(HOUR);
     let send_late = file.read("late", late)?.unwrap_or(true);
     let steps = file.need("steps", "list what it does, such as - message: { template: welcome }")?;
     file.done(FIELDS)?;
     let program = Compiler::new(currency, purpose, send_late).compile(steps)?;
+    let offers = |it: &Op| matches!(it, Op::Message(Message { offer: Some(_), .. }));
+    if let Some((_, line)) = budget.filter(|_| !program.iter().any(offers)) {
+        let problem = "no step gives anything away: remove it, or add an offer to a step";
+        return Err(DefinitionError::new(line, "budget", problem));
+    }
     // A key names one occasion, such as one cart: it comes back only if the file says so.
     let reenter = reenter.unwrap_or(match instance {
         InstanceKey::Profile => Reenter::Always,
@@ -89,6 +99,7 @@ pub fn read(text: &str, currency: Currency) -> Result<Campaign> {
         holdout,
         priority,
         purpose,
+        budget: budget.map(|(minor, _)| minor),
         grace,
         program,
     })
@@ -224,6 +235,28 @@ fn goal(node: Node, currency: Currency) -> Result<(Option<Goal>, Option<i64>)> {
     let within = fields.read("within", duration::parse)?;
     fields.done(&["event", "where", "within"])?;
     Ok((Some(Goal { event, filter }), within))
+}
+
+/// What may be given away in a calendar month, minor units, and the line that says so.
+fn budget(node: Node, currency: Currency) -> Result<(i64, u64)> {
+    let line = node.line;
+    let mut fields = Fields::of(node, "budget")?;
+    let path = fields.path("incentive");
+    let node = fields.need("incentive", "write one such as 2500 EUR per month")?;
+    fields.done(&["incentive"])?;
+    let minor = scalar(&node, &path, |text| {
+        let refused = || format!("{text:?} is no budget: write one such as 2500 {currency} per month");
+        let amount = text.trim().strip_suffix("per month").ok_or_else(refused)?;
+        let (amount, unit) = amount.trim().rsplit_once(' ').ok_or_else(refused)?;
+        if unit != currency.code() {
+            return Err(format!("{text:?} is in another currency than the workspace's: use {currency}"));
+        }
+        match currency.minor_units(amount.trim()) {
+            Ok(minor) if minor >= 0 => Ok(minor),
+            _ => Err(refused()),
+        }
+    })?;
+    Ok((minor, line))
 }
 
 fn priority(node: Node, currency: Currency) -> Result<Priority> {

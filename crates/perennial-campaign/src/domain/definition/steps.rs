@@ -187,12 +187,12 @@ impl Compiler {
             scalar(&fields.need("coupon", "name the offer, such as free-shipping")?, &coupon_path, slug)?;
         let valid = fields.read("valid", duration::parse)?.unwrap_or(0);
         let written = fields.read("when", |it| {
-            let expr = expr::check(it, self.currency).map_err(|error| error.to_string())?;
+            let expr = expr::check_offer(it, self.currency).map_err(|error| error.to_string())?;
             Ok((expr, it.to_owned()))
         })?;
         fields.done(&["coupon", "valid", "when"])?;
         let (when, when_text) = written.map_or((None, String::new()), |(expr, text)| (Some(expr), text));
-        Ok(Offer { coupon, valid, when, when_text })
+        Ok(Offer { coupon, valid, when, when_text, terms: None })
     }
 
     fn wait_until(&mut self, step: &mut Fields) -> Result<()> {

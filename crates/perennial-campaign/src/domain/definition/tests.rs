@@ -145,3 +145,35 @@ proptest::proptest! {
         let _ = crate::domain::expr::check(&text, Currency::EUR);
     }
 }
+
+#[test]
+fn a_budget_is_of_the_workspaces_currency_and_needs_something_to_give() {
+    let with = |budget: &str, steps: &str| {
+        let text =
+            format!("kind: Campaign\nname: x\ntrigger: {{ event: Go }}\nbudget: {budget}\nsteps:\n{steps}");
+        super::read(&text, Currency::EUR).map_err(|error| error.to_string())
+    };
+    let gives = "  - offer: { coupon: ten }\n    message: { template: ten }\n";
+    assert_eq!(with("{ incentive: 2500 EUR per month }", gives).unwrap().budget, Some(250_000));
+    for (budget, steps, said) in [
+        (
+            "{ incentive: 2500 USD per month }",
+            gives,
+            "budget.incentive: \"2500 USD per month\" is in another currency",
+        ),
+        ("{ incentive: 2500 EUR }", gives, "is no budget: write one such as 2500 EUR per month"),
+        ("{ incentives: 2500 EUR per month }", gives, "budget.incentive: is missing"),
+        (
+            "{ incentive: 2500 EUR per month }",
+            "  - message: { template: a }\n",
+            "no step gives anything away",
+        ),
+    ] {
+        let refused = with(budget, steps).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let elsewhere = "kind: Campaign\nname: x\ntrigger: { event: Go }\nentry: margin_after_discount > 0.1\n\
+        steps:\n  - message: { template: a }\n";
+    let refused = super::read(elsewhere, Currency::EUR).unwrap_err().to_string();
+    assert!(refused.contains("write it into the when of an offer"), "{refused}");
+}

@@ -54,6 +54,8 @@ pub enum Field {
     Revenue,
     Profit,
     Margin,
+    /// Only where an offer stands beside it.
+    MarginAfterDiscount,
     DaysSinceOrder,
     Stage,
     Overdue,
@@ -98,6 +100,7 @@ const FIELDS: &[(&str, Field, Type)] = &[
     ("revenue", Field::Revenue, Type::Money),
     ("profit", Field::Profit, Type::Money),
     ("margin", Field::Margin, Type::Number),
+    ("margin_after_discount", Field::MarginAfterDiscount, Type::Number),
     ("days_since_order", Field::DaysSinceOrder, Type::Number),
     ("stage", Field::Stage, Type::Text),
     ("overdue", Field::Overdue, Type::Bool),
@@ -120,8 +123,20 @@ const FIELDS: &[(&str, Field, Type)] = &[
 /// # Errors
 /// Where it is wrong, why, and what to write instead.
 pub fn check(text: &str, currency: Currency) -> Result<Expr, ExprError> {
+    checked(text, Checker { currency, offer: false })
+}
+
+/// The same for the condition of an offer, which may ask what the offer leaves.
+///
+/// # Errors
+/// As for [`check`].
+pub fn check_offer(text: &str, currency: Currency) -> Result<Expr, ExprError> {
+    checked(text, Checker { currency, offer: true })
+}
+
+fn checked(text: &str, checker: Checker) -> Result<Expr, ExprError> {
     let node = parse(text)?;
-    let (expr, kind) = Checker { currency }.walk(&node)?;
+    let (expr, kind) = checker.walk(&node)?;
     match kind {
         Type::Bool | Type::Any => Ok(expr),
         other => Err(ExprError::at(node.at, format!("this is {}: compare it with something", other.word()))),
@@ -130,6 +145,7 @@ pub fn check(text: &str, currency: Currency) -> Result<Expr, ExprError> {
 
 struct Checker {
     currency: Currency,
+    offer: bool,
 }
 
 type Typed = Result<(Expr, Type), ExprError>;
@@ -141,7 +157,14 @@ impl Checker {
             Kind::Number(it) => (Expr::Number(*it), Type::Number),
             Kind::Text(it) => (Expr::Text(it.clone()), Type::Text),
             Kind::Null => (Expr::Null, Type::Any),
-            Kind::Name(name) => name_of(node.at, name)?,
+            Kind::Name(name) => match name_of(node.at, name)? {
+                (Expr::Field(Field::MarginAfterDiscount), _) if !self.offer => {
+                    let problem =
+                        "margin_after_discount asks what an offer leaves: write it into the when of an offer";
+                    return Err(ExprError::at(node.at, problem));
+                }
+                found => found,
+            },
             Kind::Call(name, arguments) => self.call(node.at, name, arguments)?,
             Kind::List(_) => return Err(ExprError::at(node.at, "a list belongs after in")),
             Kind::Not(inner) => (Expr::Not(Box::new(self.condition(inner)?)), Type::Bool),

@@ -5,6 +5,7 @@ use perennial_types::{Currency, Properties, Scalar, Timestamp, micros};
 use super::check::{Expr, Field};
 use super::parse::Operator;
 use crate::domain::duration::DAY;
+use crate::domain::offer::Terms;
 use crate::domain::state::State;
 
 /// What an expression looks at.
@@ -16,6 +17,16 @@ pub struct View<'a> {
     pub at: Timestamp,
     /// The properties of the triggering event.
     pub it: &'a Properties,
+    /// What the offer gives that is weighed, and the margin of a customer of whom nothing is known.
+    pub offer: Option<(Terms, f64)>,
+}
+
+impl<'a> View<'a> {
+    /// What is known at `at`, with no offer to weigh.
+    #[must_use]
+    pub fn of(state: &'a State, at: Timestamp, it: &'a Properties) -> Self {
+        Self { state, at, it, offer: None }
+    }
 }
 
 /// A value; what is not known is `Null`, and no comparison with it is true.
@@ -156,6 +167,11 @@ impl Field {
             Self::Profit => Value::Number(profit as f64),
             Self::Margin if revenue > 0 => Value::Number(profit as f64 / revenue as f64),
             Self::Margin => Value::Null,
+            Self::MarginAfterDiscount => {
+                let left =
+                    |(terms, default): (Terms, f64)| terms.margin_left((orders, revenue, profit), default);
+                view.offer.and_then(left).map_or(Value::Null, Value::Number)
+            }
             Self::DaysSinceOrder => {
                 let last = view.state.last_order();
                 last.map_or(Value::Null, |it| Value::Number((now - it) as f64 / DAY as f64))

@@ -7,7 +7,7 @@ mod check;
 mod eval;
 mod parse;
 
-pub use check::{Expr, check};
+pub use check::{Expr, Field, check, check_offer};
 pub use eval::View;
 
 /// The longest expression, in bytes.
