@@ -11,7 +11,6 @@ use perennial_api::campaign::v1::{
     campaign_service_client::CampaignServiceClient,
 };
 use perennial_api::ingestion::v1::{Event, IngestEventsRequest};
-use perennial_api::profile::v1::LookupProfileRequest;
 use perennial_notification::TransportKind;
 use perennial_rpc::{Transport, structs, time};
 use perennial_types::{Timestamp, Workspace, from_micros, micros};
@@ -31,7 +30,7 @@ trigger: { event: Go }
 holdout: 0%
 priority: -1
 steps:
-  - message: { template: news, expires: 4d }
+  - message: { template: news, expires: 10d }
 ---
 kind: Template
 name: news
@@ -53,7 +52,7 @@ impl Shop<'_> {
             r#type: kind.to_owned(),
             event: event.to_owned(),
             user_id: "ana".to_owned(),
-            traits: traits.as_object().cloned().map(structs::from_json),
+            properties: traits.as_object().cloned().map(structs::from_json),
             event_time: Some(time::to_wire(now)),
             ..Event::default()
         };
@@ -115,12 +114,7 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
         let traits = serde_json::json!({ "email": "ana@example.com", "consent": { "email": true } });
         shop.tell("identify", "", traits).await;
         shop.tell("track", "Go", serde_json::Value::Null).await;
-        let request = LookupProfileRequest {
-            parent: session.parent(),
-            identifier: "ana".to_owned(),
-            ..LookupProfileRequest::default()
-        };
-        let profile = session.profiles().lookup_profile(request).await?.into_inner().name;
+        let profile = session.profile("ana").await?.name;
         assert_eq!(shop.sent("news").await, 1);
         // Nobody takes it until quiet hours begin; then it comes back, and again until its two days are over.
         shop.advance(49 * HOUR).await;
