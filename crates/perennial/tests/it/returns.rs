@@ -26,11 +26,10 @@ steps:
 ---
 kind: Campaign
 name: second
-trigger: { event: Go }
+trigger: { event: Later }
 holdout: 0%
-priority: -1
 steps:
-  - message: { template: news, expires: 10d }
+  - message: { template: news }
 ---
 kind: Template
 name: news
@@ -126,7 +125,8 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
             told.iter().filter(|it| it.outcome == "sent").map(|it| it.delivery.as_str()).collect();
         assert_eq!(sent, ["expired"; 3]);
         assert_eq!(shop.sent("news").await, 0);
-        // The slot it never used goes to the one that waited.
+        // The slot it never used is there for the next one.
+        shop.tell("track", "Later", serde_json::Value::Null).await;
         let second = shop.explain(&profile, "second").await;
         assert!(second.iter().any(|it| it.outcome == "sent"), "{second:?}");
         Ok(())
