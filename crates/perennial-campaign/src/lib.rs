@@ -54,7 +54,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         bell: bell.clone(),
     };
     let reader = Reader::new(parts);
-    let outbox = Outbox::new("campaign", store.clone(), clock.clone(), bell);
+    let outbox = Outbox::new("campaign", store.clone(), clock.clone(), bell.clone());
     let peers = sender::Peers {
         notification: perennial_rpc::client!(NotificationServiceClient::new(
             host.mesh.transport("perennial.notification.v1.NotificationService")
@@ -68,10 +68,24 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         sender::Sender::new(store.clone(), peers, clock.clone(), outbox.clone(), config.currency, metrics);
     let ingestion = host.mesh.transport("perennial.ingestion.v1.IngestionService");
     let ingestion = sender::ToIngestion(perennial_rpc::client!(IngestionServiceClient::new(ingestion)));
-    let app = app::App::new(store, clock, outbox.clone(), reader.clone(), loyalty, config.currency);
+    let publisher = worker::Publisher::new(
+        store.clone(),
+        feed.clone(),
+        reader.clone(),
+        clock.clone(),
+        bell.clone(),
+        config.currency,
+    );
+    let app = app::App::new(store, clock, bell, outbox.clone(), reader.clone(), loyalty, config.currency);
     let edge = perennial_rpc::server!(CampaignServiceServer::new(grpc::Edge(Arc::new(app))));
     let service = Service::new("campaign").grpc(edge).feed(feed).reader(reader);
     Ok(service.tasks(move |stop| {
-        vec![outbox.task("notification", sender, stop), outbox.task(sender::INGESTION, ingestion, stop)]
+        let lifts: perennial_feed::Task =
+            ("campaign lifts".to_owned(), Box::pin(publisher.run(stop.clone())));
+        vec![
+            outbox.task("notification", sender, stop),
+            outbox.task(sender::INGESTION, ingestion, stop),
+            lifts,
+        ]
     }))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use perennial_api::loyalty::v1::GetOfferRequest;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
-use perennial_feed::{Outbox, Reader};
+use perennial_feed::{Bell, Outbox, Reader};
 use perennial_rpc::{PeerFault, Transport};
 use perennial_store::Store;
 use perennial_types::{Clock, Currency, ProfileId, Timestamp, Workspace};
@@ -20,12 +20,13 @@ use crate::store::campaigns::{self, Stored};
 use crate::store::decisions::{self, Logged};
 use crate::store::exposures;
 use crate::store::pauses::{self, Pause};
-use crate::worker::{Journeys, PLAN_DATES};
+use crate::worker::{Journeys, PLAN_DATES, Publisher};
 
 /// Campaign's use cases.
 pub struct App {
     store: Store,
     clock: Clock,
+    bell: Bell,
     outbox: Outbox,
     reader: Arc<Reader<Journeys>>,
     loyalty: LoyaltyServiceClient<Transport>,
@@ -79,12 +80,13 @@ impl App {
     pub fn new(
         store: Store,
         clock: Clock,
+        bell: Bell,
         outbox: Outbox,
         reader: Arc<Reader<Journeys>>,
         loyalty: LoyaltyServiceClient<Transport>,
         currency: Currency,
     ) -> Self {
-        Self { store, clock, outbox, reader, loyalty, currency }
+        Self { store, clock, bell, outbox, reader, loyalty, currency }
     }
 
     /// Reads one campaign and its definition.
@@ -189,6 +191,7 @@ impl App {
             self.reader.start_errand(&tx, workspace, PLAN_DATES, now).await?;
         }
         Store::commit(tx).await?;
+        self.bell.ring(&Publisher::topic());
         if dated {
             drop(self.reader.errand_started(PLAN_DATES));
         }

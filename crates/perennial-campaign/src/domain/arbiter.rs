@@ -14,6 +14,7 @@ use super::effect::{Outcome, Reason, Row, Send};
 use super::expr::View;
 use super::returned::Underway;
 use super::state::{Contact, Instance, State, Wait};
+use super::stats::Lift;
 use super::step::{Line, Step};
 
 /// A wish of one instance.
@@ -101,6 +102,7 @@ impl Step<'_> {
                 let text = format!("over {name}: priority {:.2} against {priority:.2}", first.priority);
                 reasons.push(Reason::new("won", text));
             }
+            reasons.extend(self.believed(state, &first, at));
             if marketing {
                 winner = Some((first.campaign.clone(), first.priority));
             }
@@ -122,7 +124,7 @@ impl Step<'_> {
                 place: place.clone(),
                 campaign: instance.campaign.clone(),
                 message: message.clone(),
-                priority: priority(campaign.priority, state),
+                priority: priority(campaign.priority, state, self.book.lift(&instance.campaign, at)),
                 not_after,
                 held: held.clone(),
             });
@@ -366,12 +368,32 @@ impl Step<'_> {
     }
 }
 
+impl Step<'_> {
+    /// Which lift a message was weighed by, where one was measured.
+    fn believed(&self, state: &State, wish: &Wish, at: i64) -> Option<Reason> {
+        let campaign = self.campaign_of(state.instances.get(&wish.place)?)?;
+        let Priority::ExpectedIncrementalProfit { lift, .. } = campaign.priority else { return None };
+        let (since, measured) = self.book.lift(&wish.campaign, at)?;
+        let percent = |it: f64| format!("{:.2} %", it * 100.0);
+        let text = format!(
+            "lift {}: stated {}, measured {} ± {} as of {}",
+            percent(measured.shrunk(lift)),
+            percent(lift),
+            percent(measured.share),
+            percent(measured.error),
+            from_micros(since)
+        );
+        Some(Reason::new("lift", text))
+    }
+}
+
 /// What the customer is worth contacting, by the campaign's own measure.
 #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^53")]
-fn priority(priority: Priority, state: &State) -> f64 {
+fn priority(priority: Priority, state: &State, measured: Option<(i64, Lift)>) -> f64 {
     match priority {
         Priority::Number(number) => number,
         Priority::ExpectedIncrementalProfit { lift, incentive, contact } => {
+            let lift = measured.map_or(lift, |(_, it)| it.shrunk(lift));
             lift * state.score.profit_90d.max(0) as f64 - lift * incentive as f64 - contact as f64
         }
     }

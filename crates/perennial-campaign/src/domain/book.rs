@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::definition::{Campaign, Trigger};
+use super::stats::Lift;
 
 /// Whether a campaign runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub struct Book {
     campaigns: BTreeMap<String, Entry>,
     asked: BTreeSet<String>,
     dated: Vec<String>,
+    lifts: BTreeMap<String, Vec<(i64, Lift)>>,
 }
 
 impl Book {
@@ -70,7 +72,19 @@ impl Book {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        Self { campaigns, asked, dated }
+        Self { campaigns, asked, dated, lifts: BTreeMap::new() }
+    }
+
+    /// The same with lifts as they were published, oldest first.
+    #[must_use]
+    pub fn with_lifts(self, lifts: BTreeMap<String, Vec<(i64, Lift)>>) -> Self {
+        Self { lifts, ..self }
+    }
+
+    /// The lift in force at an instant, and since when.
+    #[must_use]
+    pub fn lift(&self, campaign: &str, at: i64) -> Option<(i64, Lift)> {
+        self.lifts.get(campaign)?.iter().rev().find(|(since, _)| *since <= at).copied()
     }
 
     /// The campaign, if it is known.

@@ -168,6 +168,8 @@ pub struct Exposed {
     pub pre_profit: i64,
     /// Predicted CLV at entry, minor units.
     pub predicted: i64,
+    /// Profit expected in 90 days at entry, minor units.
+    pub expected: i64,
     /// What became of it since.
     pub totals: Totals,
 }

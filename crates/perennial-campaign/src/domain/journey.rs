@@ -227,6 +227,7 @@ impl Step<'_> {
         let until = at.saturating_add(campaign.window);
         let (_, _, profit) = state.totals();
         let predicted = state.score.clv_12m;
+        let expected = state.score.profit_90d;
         let other_goal = campaign.goal.as_ref().is_some_and(|it| it.event != "Order Completed");
         let exposure = state.exposures.entry(campaign.name.clone()).or_insert_with(|| Exposure {
             held_out: draw.held_out,
@@ -235,6 +236,7 @@ impl Step<'_> {
             matures: until,
             pre_profit: profit,
             predicted,
+            expected,
             other_goal,
             ..Exposure::default()
         });
@@ -365,6 +367,7 @@ pub fn exposed(campaign: &str, profile: perennial_types::ProfileId, exposure: &E
         matures: exposure.matures,
         pre_profit: exposure.pre_profit,
         predicted: exposure.predicted,
+        expected: exposure.expected,
         totals: exposure.totals,
     })
 }

@@ -25,6 +25,9 @@ pub struct Exposure {
     /// Predicted CLV at entry.
     #[serde(rename = "c", default)]
     pub predicted: i64,
+    /// Profit expected in 90 days at entry.
+    #[serde(rename = "x", default)]
+    pub expected: i64,
     /// Windows `[from, until)` in order, without overlaps.
     #[serde(rename = "w", default)]
     pub windows: Vec<(i64, i64)>,

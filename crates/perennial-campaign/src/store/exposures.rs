@@ -25,13 +25,15 @@ const TABLE: Table = Table {
         ("revenue", Column::BigInt),
         ("profit", Column::BigInt),
         ("incentive", Column::BigInt),
+        ("expected", Column::BigInt),
     ],
 };
 
 const UPDATE: &str = "ON CONFLICT (workspace, campaign, profile) DO UPDATE SET held_out = excluded.held_out,
     share = excluded.share, entered = excluded.entered, matures = excluded.matures, pre_profit = excluded.pre_profit,
     predicted = excluded.predicted, converted = excluded.converted, revenue = excluded.revenue,
-    profit = excluded.profit, incentive = excluded.incentive";
+    profit = excluded.profit, incentive = excluded.incentive,
+    expected = excluded.expected";
 
 /// Writes exposures as they stand; of several rows of one profile and campaign the last counts.
 pub async fn save(db: &impl ConnectionTrait, exposures: Vec<(Workspace, Exposed)>) -> Result<()> {
@@ -54,6 +56,7 @@ pub async fn save(db: &impl ConnectionTrait, exposures: Vec<(Workspace, Exposed)
             it.totals.revenue.into(),
             it.totals.profit.into(),
             it.totals.incentive.into(),
+            it.expected.into(),
         ]
     });
     insert_rows(db, &TABLE, rows.collect(), UPDATE).await.map(drop)
@@ -80,6 +83,7 @@ pub async fn arms(
         "COUNT(*) AS n".to_owned(),
         "SUM(share) AS share".to_owned(),
         "SUM(CAST(incentive AS DOUBLE PRECISION)) AS incentive".to_owned(),
+        "SUM(CAST(expected AS DOUBLE PRECISION)) AS expected".to_owned(),
         format!("SUM({x1}) AS x1, SUM({x2}) AS x2"),
         format!("SUM({x1} * {x1}) AS x11, SUM({x1} * {x2}) AS x12, SUM({x2} * {x2}) AS x22"),
     ];
@@ -135,6 +139,7 @@ fn arm(row: &QueryResult) -> Result<Arm> {
         revenue: moments("r")?,
         profit: moments("p")?,
         incentive: get(row, "incentive")?,
+        expected: get(row, "expected")?,
         expected_held_out: get(row, "share")?,
     })
 }

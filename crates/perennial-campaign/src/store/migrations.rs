@@ -85,5 +85,14 @@ const SECOND: Migration = Migration {
     name: "campaign_0002",
     sql: "
 ALTER TABLE campaign_version ADD COLUMN offers TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE exposure ADD COLUMN expected BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE campaign_lift (
+    workspace TEXT NOT NULL,
+    campaign TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    share {double} NOT NULL,
+    error {double} NOT NULL,
+    PRIMARY KEY (workspace, campaign, at)
+);
 ",
 };

@@ -3,6 +3,7 @@
 pub mod campaigns;
 pub mod decisions;
 pub mod exposures;
+pub mod lifts;
 mod migrations;
 pub mod pauses;
 

@@ -199,3 +199,31 @@ async fn a_coupon_that_is_refused_is_told_to_ingestion_with_its_decision() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_priority_follows_the_lift_that_was_published_at_midnight() {
+    let news = NEWS.replace("goal:", "priority: { expected_incremental_profit: { lift: 3% } }\ngoal:");
+    for mut world in worlds().await {
+        world.live(&news).await;
+        for n in 0..130_i64 {
+            let profile = world.profile(&key("news", 0.5, n % 2 == 0)).await;
+            world.consents(profile).await;
+            world.scored(profile, 0, 10_000).await;
+            go(&world, profile).await;
+            // Both arms order alike, but those written to spend 2.00 more, of which half is profit.
+            world.orders(profile, &n.to_string(), if n % 2 == 0 { 4_000 } else { 4_200 } + n).await;
+        }
+        let late = world.profile(&key("news", 0.5, false)).await;
+        world.consents(late).await;
+        world.scored(late, 0, 10_000).await;
+        // The windows close ten days after nine o'clock; the midnight after that publishes.
+        world.advance(10 * DAY + 14 * HOUR).await;
+        world.advance(11 * HOUR).await;
+        go(&world, late).await;
+        let sent = world.explain(late, "news").await[1].clone();
+        assert_eq!(sent.outcome, "sent");
+        let text = &sent.reasons.last().unwrap().text;
+        assert!(text.starts_with("lift 1.") && text.ends_with("as of 2026-03-13T00:00:00Z"), "{text}");
+        world.end().await;
+    }
+}

@@ -14,6 +14,8 @@ pub struct Arm {
     pub profit: Moments,
     /// Incentives used, minor units.
     pub incentive: f64,
+    /// Sum of the profit expected of each in 90 days, at entry, minor units.
+    pub expected: f64,
     /// Sum of the shares that were held out when each was drawn.
     pub expected_held_out: f64,
 }
@@ -100,6 +102,11 @@ fn effect(treated: &Moments, held_out: &Moments, trusted: bool) -> Effect {
         per_customer: found.difference,
         reduction: found.reduction,
     }
+}
+
+/// Whether the arms are too uneven to trust anything about them.
+pub(super) fn ratio_alarm(treated: &Arm, held_out: &Arm) -> bool {
+    ratio(treated, held_out) < RATIO_ALARM
 }
 
 /// The chi-square test of the arms' sizes against the shares they were drawn with; 1 where there is nothing to test.

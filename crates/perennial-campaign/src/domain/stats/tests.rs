@@ -2,7 +2,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::sequence::{ALPHA, adjusted, half_width};
-use super::{Arm, Moments, report};
+use super::{Arm, Lift, Moments, measured, report};
 
 struct Shop {
     rng: ChaCha8Rng,
@@ -124,4 +124,40 @@ fn arms_that_do_not_fit_the_share_drawn_raise_an_alarm_and_prove_nothing() {
     assert!(uneven.ratio_alarm && !uneven.profit.proven, "{uneven:?}");
     let small = report(&arm(95, 100.0), &arm(5, 50.0));
     assert!(!small.profit.proven && small.verdict.starts_with("not proven yet"), "{small:?}");
+}
+
+fn arm(customers: u32, mean: f64, spread: f64, expected: f64) -> Arm {
+    let mut profit = Moments::default();
+    for n in 0..customers {
+        let off = if n % 2 == 0 { spread } else { -spread };
+        profit.add([0.0, 0.0], mean + off);
+    }
+    let share = 0.5 * f64::from(customers);
+    Arm { profit, expected: expected * f64::from(customers), expected_held_out: share, ..Arm::default() }
+}
+
+#[test]
+fn a_lift_is_incremental_profit_over_what_was_expected() {
+    let lift = measured(&arm(400, 130.0, 20.0, 1_000.0), &arm(400, 100.0, 20.0, 1_000.0)).unwrap();
+    assert!((lift.share - 0.03).abs() < 1e-9, "{lift:?}");
+    // Two arms of 400 with deviation 20: 20·√(1/400 + 1/400) of 1,000.
+    assert!((lift.error - 0.001_414).abs() < 1e-5, "{lift:?}");
+    let few = measured(&arm(400, 130.0, 20.0, 1_000.0), &arm(49, 100.0, 20.0, 1_000.0));
+    assert_eq!(few, None, "too few to say anything");
+    assert_eq!(measured(&arm(400, 130.0, 20.0, 0.0), &arm(400, 100.0, 20.0, 0.0)), None);
+    let uneven = measured(&arm(600, 130.0, 20.0, 1_000.0), &arm(200, 100.0, 20.0, 1_000.0));
+    assert_eq!(uneven, None, "arms that do not fit the share drawn say nothing");
+}
+
+#[test]
+fn a_measurement_counts_by_how_well_it_is_known() {
+    let sure = Lift { share: 0.01, error: 1e-6 };
+    assert!((sure.shrunk(0.03) - 0.01).abs() < 1e-6);
+    let vague = Lift { share: 0.5, error: 10.0 };
+    assert!((vague.shrunk(0.03) - 0.03).abs() < 1e-4);
+    // Known as well as what is stated: halfway.
+    let even = Lift { share: 0.01, error: 0.03 };
+    assert!((even.shrunk(0.03) - 0.02).abs() < 1e-12);
+    assert!(Lift { share: -0.04, error: 0.01 }.shrunk(0.03) < 0.0, "what does harm loses");
+    assert_eq!(Lift { share: 0.0, error: 0.0 }.shrunk(0.0), 0.0);
 }

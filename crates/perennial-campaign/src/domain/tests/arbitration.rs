@@ -144,3 +144,33 @@ fn expected_profit_decides_who_wins_when_asked_to() {
         assert_eq!(sim.sends[0].template, winner);
     }
 }
+
+#[test]
+fn the_lift_published_at_or_before_the_instant_decides_who_wins() {
+    let campaign = |name: &str| {
+        format!(
+            "kind: Campaign\nname: {name}\ntrigger: {{ event: Go }}\nholdout: 0%\n\
+             priority: {{ expected_incremental_profit: {{ lift: 3% }} }}\nsteps:\n  - message: {{ template: {name} }}\n"
+        )
+    };
+    let (a, b) = (campaign("a"), campaign("b"));
+    let winner = |published: &str| {
+        let mut sim = Sim::new(&[&a, &b]);
+        let lift = crate::domain::stats::Lift { share: 0.09, error: 0.03 };
+        let lifts = [("b".to_owned(), vec![(perennial_types::micros(at(published)), lift)])].into();
+        sim.book = std::mem::take(&mut sim.book).with_lifts(lifts);
+        sim.score("2026-06-01T08:00:00Z", "2027-06-01T08:00:00Z", 10_000);
+        sim.track("2026-06-01T10:00:00Z", "Go");
+        sim.advance(at("2026-06-01T10:00:00Z"));
+        let sent = sim.decisions.iter().find(|it| it.outcome == Outcome::Sent).unwrap().clone();
+        (sent.campaign, sent.priority, sent.reasons.last().map(|it| it.text.clone()))
+    };
+    let (first, priority, reason) = winner("2026-06-01T00:00:00Z");
+    assert_eq!((first.as_str(), priority), ("b", 600.0));
+    assert_eq!(
+        reason.as_deref(),
+        Some("lift 6.00 %: stated 3.00 %, measured 9.00 % ± 3.00 % as of 2026-06-01T00:00:00Z")
+    );
+    let (later, priority, _) = winner("2026-06-02T00:00:00Z");
+    assert_eq!((later.as_str(), priority), ("a", 300.0), "what is published tomorrow decides nothing today");
+}

@@ -1,5 +1,7 @@
 //! What campaign does unasked: it reads the feeds of ingestion, scoring and segmentation and lets the rules decide.
 
+mod lifts;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +20,10 @@ use crate::domain::book::Entry;
 use crate::domain::state::{Score, State};
 use crate::domain::{Book, Effects, Policy, Row, Send, Step, definition};
 use crate::metrics::Metrics;
-use crate::store::{campaigns, decisions, exposures};
+use crate::store::lifts::Published;
+use crate::store::{campaigns, decisions, exposures, lifts as published};
+
+pub use lifts::Publisher;
 
 /// The one timer of a profile: whatever is next due.
 const TIMER: &str = "due";
@@ -113,7 +118,11 @@ impl Fold for Journeys {
         {
             return Ok(books.clone());
         }
-        let books = Arc::new(bound(campaigns::versions(tx).await?, self.policy.currency));
+        let books = Arc::new(bound(
+            campaigns::versions(tx).await?,
+            self.policy.currency,
+            published::in_force(tx).await?,
+        ));
         *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, books.clone()));
         Ok(books)
     }
@@ -241,8 +250,12 @@ impl Fold for Journeys {
     }
 }
 
-/// Binds all versions of all campaigns into books.
-fn bound(versions: Vec<campaigns::Version>, currency: perennial_types::Currency) -> Books {
+/// Binds all versions of all campaigns into books, with what was published of them.
+fn bound(
+    versions: Vec<campaigns::Version>,
+    currency: perennial_types::Currency,
+    mut lifts: BTreeMap<Workspace, Published>,
+) -> Books {
     let mut found: BTreeMap<Workspace, BTreeMap<String, Entry>> = BTreeMap::new();
     for it in versions {
         match definition::read(&it.definition, currency) {
@@ -262,7 +275,11 @@ fn bound(versions: Vec<campaigns::Version>, currency: perennial_types::Currency)
             }
         }
     }
-    let by_workspace = found.into_iter().map(|(workspace, it)| (workspace, Book::new(it))).collect();
+    let book = |(workspace, it): (Workspace, _)| {
+        let book = Book::new(it).with_lifts(lifts.remove(&workspace).unwrap_or_default());
+        (workspace, book)
+    };
+    let by_workspace = found.into_iter().map(book).collect();
     Books { by_workspace, none: Book::default() }
 }
 
