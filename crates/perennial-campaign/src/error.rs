@@ -30,6 +30,15 @@ pub enum Error {
     /// A condition asks about an offer that there is not.
     #[error("offer {0} does not exist, and margin_after_discount asks what it gives: apply its file first")]
     NoOffer(String),
+    /// It is to be started on those already there, and does not run.
+    #[error("campaign {0} is not live: let it run first")]
+    NotLive(String),
+    /// Its trigger is nothing one can already be at.
+    #[error("the campaign cannot be started on those already there: {0}")]
+    NoExisting(&'static str),
+    /// A definition was given to start by.
+    #[error("a definition is only for counting: apply it first, and then start the campaign by its name")]
+    DefinitionToEnter,
     /// Loyalty could not be asked.
     #[error("loyalty could not be asked")]
     Loyalty(#[from] PeerFault),
@@ -51,6 +60,8 @@ impl Fault for Error {
             Self::NoDefinition(_) | Self::Definition(_) | Self::OtherName { .. } | Self::NoOffer(_) => {
                 Kind::Invalid
             }
+            Self::NoExisting(_) | Self::DefinitionToEnter => Kind::Invalid,
+            Self::NotLive(_) => Kind::Precondition,
             Self::Loyalty(it) => it.kind(),
             Self::Store(it) if it.is_transient() => Kind::Unavailable,
             Self::Feed(it) if it.is_transient() => Kind::Unavailable,
@@ -65,6 +76,9 @@ impl Fault for Error {
             Self::Definition(_) => "CAMPAIGN_INVALID",
             Self::OtherName { .. } => "CAMPAIGN_NAME_DIFFERS",
             Self::NoOffer(_) => "CAMPAIGN_OFFER_NOT_FOUND",
+            Self::NotLive(_) => "CAMPAIGN_NOT_LIVE",
+            Self::NoExisting(_) => "CAMPAIGN_HAS_NO_EXISTING",
+            Self::DefinitionToEnter => "DEFINITION_TO_ENTER",
             Self::Loyalty(_) => "LOYALTY_UNAVAILABLE",
             Self::Store(it) if it.is_transient() => "CAMPAIGN_UNAVAILABLE",
             Self::Feed(it) if it.is_transient() => "CAMPAIGN_UNAVAILABLE",
@@ -78,6 +92,10 @@ impl Fault for Error {
             Self::NotFound(name) => vec![Detail::Resource { kind: "Campaign", name: name.clone() }],
             Self::Definition(it) => field(it.to_string()),
             Self::NoDefinition(_) | Self::OtherName { .. } | Self::NoOffer(_) => field(self.to_string()),
+            Self::NoExisting(_) | Self::DefinitionToEnter => {
+                vec![Detail::Field { name: "definition".to_owned(), problem: self.to_string() }]
+            }
+            Self::NotLive(name) => vec![Detail::Resource { kind: "Campaign", name: name.clone() }],
             Self::Loyalty(_) | Self::Store(_) | Self::Feed(_) => vec![],
         }
     }

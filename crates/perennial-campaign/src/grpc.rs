@@ -84,6 +84,26 @@ impl CampaignService for Edge {
         }))
     }
 
+    async fn enter_existing(
+        &self,
+        request: Request<wire::EnterExistingRequest>,
+    ) -> Answer<wire::EnterExistingResponse> {
+        let request = request.into_inner();
+        let (workspace, name) = resource("name", &request.name, "campaigns")?;
+        let (found, at) =
+            self.0.enter_existing(&workspace, name, &request.definition, request.validate_only).await?;
+        Ok(Response::new(wire::EnterExistingResponse {
+            as_of_time: Some(time::to_wire(at)),
+            profiles: found.profiles,
+            matching: found.matching,
+            entering: found.entering,
+            held_out: found.held_out,
+            inside: found.inside,
+            entered_before: found.entered_before,
+            not_entitled: found.not_entitled,
+        }))
+    }
+
     async fn pause_workspace(
         &self,
         request: Request<wire::PauseWorkspaceRequest>,

@@ -9,6 +9,7 @@ mod config;
 pub mod domain;
 mod error;
 mod grpc;
+mod metrics;
 mod store;
 mod worker;
 

@@ -11,6 +11,7 @@ pub mod domain;
 mod error;
 mod grpc;
 mod http;
+mod metrics;
 mod store;
 mod worker;
 

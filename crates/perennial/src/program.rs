@@ -211,8 +211,8 @@ async fn execute(
     match command {
         Command::Keys(what) => keys::run(session, what).await,
         Command::Import(what) => imports::run(session, what, folder).await,
-        Command::Apply { files, dry_run, live } => {
-            let what = apply::Apply { files, dry_run, live };
+        Command::Apply { files, dry_run, live, enter_existing } => {
+            let what = apply::Apply { files, dry_run, live, enter_existing };
             apply::run(session, what, perennial_campaign::PLAYBOOKS).await?;
             // A new segment's members are found before the command ends.
             match host {

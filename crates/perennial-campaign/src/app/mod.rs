@@ -1,5 +1,7 @@
 //! Use cases: one method each, one transaction each.
 
+mod existing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

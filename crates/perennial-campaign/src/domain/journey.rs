@@ -7,6 +7,7 @@ use perennial_types::{from_micros, micros};
 use super::definition::{Campaign, Op, Reenter, Trigger, Until};
 use super::effect::{Entered, Exposed, Outcome, Reason, Row};
 use super::events::Event;
+use super::existing::EXISTING;
 use super::expr::View;
 use super::outcome::Exposure;
 use super::state::{Instance, Pending, State, Wait, place};
@@ -171,10 +172,7 @@ impl Step<'_> {
         let unit = self.profile.to_string();
         let entitled =
             campaign.entry.as_ref().is_none_or(|entry| entry.holds(View::of(state, from_micros(at), &it)));
-        let global = match campaign.purpose {
-            perennial_types::Purpose::Marketing => self.policy.global_holdout,
-            _ => 0.0,
-        };
+        let global = self.policy.global_holdout_of(campaign.purpose);
         let draw = state.draw(&name, campaign.holdout, global, at, &unit).clone();
         if !entitled {
             self.not_entered(state, &name, at, "entry", "the entry condition did not hold");
@@ -344,6 +342,14 @@ impl Step<'_> {
 /// What started an instance, in words.
 fn trigger_text(trigger: &Trigger, state: &State, instance: &Instance) -> String {
     let it = |name: &str| instance.it.get(name).map(ToString::to_string).unwrap_or_default();
+    if instance.it.contains_key(EXISTING) {
+        let there = match trigger {
+            Trigger::Segment { name, .. } => format!("in segment {name}"),
+            Trigger::Stage(name) => format!("in stage {name}"),
+            _ => "overdue".to_owned(),
+        };
+        return format!("was {there} when the campaign was started on those already there");
+    }
     match trigger {
         Trigger::Event { name, .. } => format!("event {name}"),
         Trigger::Segment { name, entered: true } => format!("entered segment {name}"),

@@ -11,6 +11,7 @@ pub mod draw;
 pub mod duration;
 pub mod effect;
 pub mod events;
+pub mod existing;
 pub mod expr;
 pub mod journey;
 pub mod merge;

@@ -2,7 +2,7 @@
 
 use jiff::Span;
 use jiff::tz::TimeZone;
-use perennial_types::{Channel, Currency, Timestamp, from_micros, micros};
+use perennial_types::{Channel, Currency, Purpose, Timestamp, from_micros, micros};
 
 use super::duration::{self, DAY, HOUR};
 use super::effect::Reason;
@@ -166,6 +166,12 @@ impl Cap {
 pub const LONGEST: i64 = 62 * DAY;
 
 impl Policy {
+    /// The share of all profiles that a campaign of this purpose never contacts.
+    #[must_use]
+    pub fn global_holdout_of(&self, purpose: Purpose) -> f64 {
+        if purpose == Purpose::Marketing { self.global_holdout } else { 0.0 }
+    }
+
     /// The profile's zone, and whether its own could be used.
     #[must_use]
     pub fn zone_of(&self, name: &str) -> (TimeZone, bool) {

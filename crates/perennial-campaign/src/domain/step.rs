@@ -207,7 +207,8 @@ impl Step<'_> {
         }
     }
 
-    fn pend(&mut self, state: &mut State, campaign: &str, key: String, it: perennial_types::Properties) {
+    /// Notes that something starts a campaign; who enters is decided once its instant is over.
+    pub fn pend(&mut self, state: &mut State, campaign: &str, key: String, it: perennial_types::Properties) {
         // The last trigger of an instant counts.
         state.pending.retain(|known| known.campaign != campaign || known.key != key);
         state.pending.push(Pending { campaign: campaign.to_owned(), key, it });

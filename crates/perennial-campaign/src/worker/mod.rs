@@ -30,6 +30,9 @@ const TIMER: &str = "due";
 /// The errand that sets yearly dates for everybody when a campaign with one goes live.
 pub const PLAN_DATES: &str = "plan dates";
 
+/// The errand that starts a campaign on those already there; its name follows.
+pub const ENTER_EXISTING: &str = "enter existing ";
+
 /// The fold of campaign.
 pub struct Journeys {
     policy: Policy,
@@ -56,6 +59,12 @@ impl Journeys {
     #[must_use]
     pub fn new(policy: Policy, clock: Clock, metrics: Metrics) -> Self {
         Self { policy, clock, metrics, book: Mutex::default() }
+    }
+
+    /// The contact policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Runs one step of the rules, and leaves behind what it had for effects.
@@ -214,9 +223,12 @@ impl Fold for Journeys {
         book: &Books,
         turn: &mut Turn<(Workspace, Row)>,
         state: &mut State,
-        _errand: &str,
+        errand: &str,
     ) -> Result<(), FoldFault> {
-        self.step(book, turn, state, |step, state| step.plan_dates(state));
+        self.step(book, turn, state, |step, state| match errand.strip_prefix(ENTER_EXISTING) {
+            Some(campaign) => step.enter_existing(state, campaign),
+            None => step.plan_dates(state),
+        });
         Ok(())
     }
 

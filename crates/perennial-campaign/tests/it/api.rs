@@ -5,7 +5,7 @@ use perennial_api::campaign::v1::campaign::State;
 use perennial_api::campaign::v1::update_campaign_response::Change;
 use tonic::Code;
 
-use crate::world::{World, worlds};
+use crate::world::{World, key, worlds};
 
 const NEWS: &str = "kind: Campaign\nname: news\ndescription: News.\ntrigger: { event: Go }\nholdout: 5%\n\
     entry: orders >= 1\nsteps:\n  - message: { template: news }\n";
@@ -207,6 +207,66 @@ async fn an_offer_that_there_is_not_cannot_be_weighed() {
         let refused = world.client.update_campaign(request).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().starts_with("offer no-such does not exist"), "{}", refused.message());
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_starts_on_those_already_there_once_and_counts_them_first() {
+    let definition = "kind: Campaign\nname: rescue\ntrigger: { stage: at_risk }\nholdout: 50%\n\
+        entry: consent(\"email\", \"marketing\")\nsteps:\n  - message: { template: rescue }\n  - wait: 1d\n";
+    for mut world in worlds().await {
+        let (sent, silent) = (key("rescue", 0.5, false), key("rescue", 0.5, true));
+        let mut there = Vec::new();
+        for key in [&sent, &silent, &sent, &sent] {
+            there.push(world.profile(key).await);
+        }
+        for profile in &there {
+            world.staged(*profile, "loyal", "at_risk").await;
+        }
+        for profile in &there[..3] {
+            world.consents(*profile).await;
+        }
+        let elsewhere = world.profile(&sent).await;
+        world.consents(elsewhere).await;
+        let name = "workspaces/main/campaigns/rescue".to_owned();
+        let ask = |validate_only, definition: &str| wire::EnterExistingRequest {
+            name: name.clone(),
+            validate_only,
+            definition: definition.to_owned(),
+        };
+        let counted = world.client.enter_existing(ask(true, definition)).await.unwrap().into_inner();
+        assert_eq!((counted.profiles, counted.matching, counted.entering), (5, 4, 3));
+        assert_eq!((counted.held_out, counted.not_entitled, counted.inside), (1, 1, 0));
+        world.live(definition).await;
+        world.settle().await;
+        assert!(world.templates().is_empty(), "going live starts nobody");
+        let started = world.client.enter_existing(ask(false, "")).await.unwrap().into_inner();
+        assert_eq!((started.matching, started.entering), (4, 3));
+        world.settle().await;
+        assert_eq!(world.templates(), ["rescue", "rescue"]);
+        let told = world.explain(there[1], "rescue").await;
+        assert_eq!(
+            told[0].reasons[0].text,
+            "was in stage at_risk when the campaign was started on those already there"
+        );
+        assert_eq!(told[1].outcome, "held_out");
+        let again = world.client.enter_existing(ask(false, "")).await.unwrap().into_inner();
+        assert_eq!((again.inside, again.entering), (3, 0));
+        world.settle().await;
+        assert_eq!(world.templates().len(), 2);
+        assert!(world.explain(elsewhere, "rescue").await.is_empty());
+
+        world.live(LADDER).await;
+        let name = "workspaces/main/campaigns/ladder".to_owned();
+        let request = wire::EnterExistingRequest { name, validate_only: true, ..Default::default() };
+        let refused = world.client.enter_existing(request).await.unwrap_err();
+        assert!(refused.message().contains("nobody is already at an event"), "{}", refused.message());
+        let nowhere = wire::EnterExistingRequest {
+            name: "workspaces/main/campaigns/nowhere".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(world.client.enter_existing(nowhere).await.unwrap_err().code(), tonic::Code::NotFound);
         world.end().await;
     }
 }

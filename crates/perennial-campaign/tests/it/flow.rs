@@ -205,14 +205,12 @@ async fn a_priority_follows_the_lift_that_was_published_at_midnight() {
     let news = NEWS.replace("goal:", "priority: { expected_incremental_profit: { lift: 3% } }\ngoal:");
     for mut world in worlds().await {
         world.live(&news).await;
-        for n in 0..130_i64 {
-            let profile = world.profile(&key("news", 0.5, n % 2 == 0)).await;
-            world.consents(profile).await;
-            world.scored(profile, 0, 10_000).await;
-            go(&world, profile).await;
-            // Both arms order alike, but those written to spend 2.00 more, of which half is profit.
-            world.orders(profile, &n.to_string(), if n % 2 == 0 { 4_000 } else { 4_200 } + n).await;
-        }
+        // Both arms order alike, but those written to spend 2.00 more, of which half is profit.
+        let customer = |n: i64| {
+            let held_out = n % 2 == 0;
+            (key("news", 0.5, held_out), if held_out { 4_000 } else { 4_200 } + n)
+        };
+        world.crowd((0..130).map(customer)).await;
         let late = world.profile(&key("news", 0.5, false)).await;
         world.consents(late).await;
         world.scored(late, 0, 10_000).await;

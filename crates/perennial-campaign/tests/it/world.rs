@@ -16,6 +16,7 @@ use perennial_feed::{
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
 use perennial_store::{DatabaseConfig, Store};
+use perennial_testing::{TestDatabase, quiet};
 use perennial_types::{
     CartLine, Channel, ConsentChange, Currency, Fact, FactKind, MergeId, OrderChange, OrderPlaced, ProfileId,
     Properties, Purpose, Timestamp, Workspace, from_micros, micros, new_id,
@@ -23,7 +24,6 @@ use perennial_types::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use uuid::Uuid;
 
 use crate::peers::{Echo, Taken};
 
@@ -37,29 +37,22 @@ pub struct World {
     pub taken: Taken,
     feed: Feed,
     store: Store,
-    _folder: tempfile::TempDir,
+    _database: TestDatabase,
     stop: CancellationToken,
     process: JoinSet<anyhow::Result<()>>,
 }
 
 /// A world on each database there is.
 pub async fn worlds() -> Vec<World> {
-    let mut worlds = vec![world(None).await];
-    if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
-        worlds.push(world(url.into_string().ok()).await);
+    let mut worlds = Vec::new();
+    for database in perennial_testing::databases() {
+        worlds.push(world(database).await);
     }
     worlds
 }
 
-async fn world(postgres: Option<String>) -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let database = match postgres {
-        None => DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() },
-        Some(url) => {
-            let schema_prefix = format!("t{}_", Uuid::now_v7().simple());
-            DatabaseConfig { url, schema_prefix, ..Default::default() }
-        }
-    };
+async fn world(held: TestDatabase) -> World {
+    let database = held.config.clone();
     let any = "127.0.0.1:0".parse().unwrap();
     let clock = ClockConfig { simulated_from: Some(START.parse().unwrap()) };
     let config = Config { listen: any, http_listen: any, clock, ..Config::default() };
@@ -86,7 +79,7 @@ async fn world(postgres: Option<String>) -> World {
     let client = CampaignServiceClient::new(host.mesh.transport("perennial.campaign.v1.CampaignService"));
     let mut running = JoinSet::new();
     running.spawn(process.serve(stop.clone()));
-    World { client, host, taken, feed, store, _folder: folder, stop, process: running }
+    World { client, host, taken, feed, store, _database: held, stop, process: running }
 }
 
 async fn echo(host: &Host, database: &DatabaseConfig, name: &'static str, sources: &[&str]) -> Service {
@@ -112,17 +105,7 @@ impl World {
 
     /// Until every background loop is idle.
     pub async fn settle(&self) {
-        for _ in 0..30_000 {
-            let before = self.host.bell.activity();
-            if self.host.bell.is_quiet() {
-                tokio::task::yield_now().await;
-                if self.host.bell.is_quiet() && self.host.bell.activity() == before {
-                    return;
-                }
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        panic!("{:?} never rests", self.host.bell.busy());
+        quiet(&self.host.bell).await;
     }
 
     /// Lets time pass, stopping at every instant at which something is due.
@@ -205,19 +188,37 @@ impl World {
     }
 
     pub async fn told_with(&self, profile: ProfileId, name: &str, kind: FactKind, properties: Properties) {
+        self.append(vec![self.fact(profile, name, kind, properties)]).await;
+    }
+
+    pub fn fact(&self, profile: ProfileId, name: &str, kind: FactKind, properties: Properties) -> NewRecord {
         let now = self.now();
         let fact = Fact { id: new_id(now), name: name.to_owned(), at: now, properties, kind };
-        self.append(vec![record(profile, facts::KIND, &facts::encode(&fact))]).await;
+        record(profile, facts::KIND, &facts::encode(&fact))
+    }
+
+    /// Many customers at once, each with a key, who consent, are scored at 100.00 in 90 days, trigger `Go`, and then order
+    /// for so much.
+    pub async fn crowd(&self, customers: impl Iterator<Item = (String, i64)>) {
+        let mut steps: [Vec<NewRecord>; 5] = Default::default();
+        for (n, (draw_key, revenue)) in customers.enumerate() {
+            let profile = ProfileId::new(self.now());
+            let reachable = vec!["email".to_owned()];
+            let told = ProfileUpdated { draw_key, reachable, identified: true, ..Default::default() };
+            steps[0].push(record(profile, "profile", &told));
+            steps[1].push(self.fact(profile, "Identify", FactKind::Consent(marketing()), Properties::new()));
+            steps[2].push(record(profile, "echo_score", &score(0, 10_000)));
+            steps[3].push(self.fact(profile, "Go", FactKind::Tracked, Properties::new()));
+            let placed = FactKind::Order(OrderChange::Placed(order(&n.to_string(), revenue, revenue / 2)));
+            steps[4].push(self.fact(profile, "Order Completed", placed, Properties::new()));
+        }
+        for step in steps {
+            self.append(step).await;
+        }
     }
 
     pub async fn consents(&self, profile: ProfileId) {
-        let change = ConsentChange {
-            channel: Channel::Email,
-            purpose: Purpose::Marketing,
-            granted: true,
-            source: "identify".to_owned(),
-        };
-        self.told(profile, "Identify", FactKind::Consent(change)).await;
+        self.told(profile, "Identify", FactKind::Consent(marketing())).await;
     }
 
     /// What notification and loyalty tell of a message that came to nothing.
@@ -232,17 +233,8 @@ impl World {
     }
 
     pub async fn orders_at(&self, profile: ProfileId, id: &str, revenue: i64, profit: i64) {
-        let order = OrderPlaced {
-            order_id: id.to_owned(),
-            currency: Currency::EUR,
-            revenue,
-            discount: 0,
-            profit,
-            cost_known_per_mille: 1_000,
-            coupon: None,
-            lines: vec![],
-        };
-        self.told(profile, "Order Completed", FactKind::Order(OrderChange::Placed(order))).await;
+        let placed = OrderChange::Placed(order(id, revenue, profit));
+        self.told(profile, "Order Completed", FactKind::Order(placed)).await;
     }
 
     pub async fn cart(&self, profile: ProfileId, id: &str, lines: &[(&str, i64)]) {
@@ -259,15 +251,7 @@ impl World {
     }
 
     pub async fn scored(&self, profile: ProfileId, overdue: i64, profit_90d: i64) {
-        let score = ScoreUpdated {
-            model: "bg-nbd@1".to_owned(),
-            p_alive: 0.6,
-            expected_profit_90d_minor: profit_90d,
-            clv_12m_minor: profit_90d * 3,
-            overdue_micros: overdue,
-            ..Default::default()
-        };
-        self.append(vec![record(profile, "echo_score", &score)]).await;
+        self.append(vec![record(profile, "echo_score", &score(overdue, profit_90d))]).await;
     }
 
     pub async fn staged(&self, profile: ProfileId, from: &str, to: &str) {
@@ -287,6 +271,35 @@ impl World {
             payload: merge.encode(),
         };
         self.append(vec![half(from, Merge::AWAY), half(into, Merge::INTO)]).await;
+    }
+}
+
+fn marketing() -> ConsentChange {
+    let (channel, purpose) = (Channel::Email, Purpose::Marketing);
+    ConsentChange { channel, purpose, granted: true, source: "identify".to_owned() }
+}
+
+fn order(id: &str, revenue: i64, profit: i64) -> OrderPlaced {
+    OrderPlaced {
+        order_id: id.to_owned(),
+        currency: Currency::EUR,
+        revenue,
+        discount: 0,
+        profit,
+        cost_known_per_mille: 1_000,
+        coupon: None,
+        lines: vec![],
+    }
+}
+
+fn score(overdue: i64, profit_90d: i64) -> ScoreUpdated {
+    ScoreUpdated {
+        model: "bg-nbd@1".to_owned(),
+        p_alive: 0.6,
+        expected_profit_90d_minor: profit_90d,
+        clv_12m_minor: profit_90d * 3,
+        overdue_micros: overdue,
+        ..Default::default()
     }
 }
 

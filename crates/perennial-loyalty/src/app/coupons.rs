@@ -50,6 +50,16 @@ enum Act {
     Release,
 }
 
+impl Act {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserve => "reserve",
+            Self::Redeem => "redeem",
+            Self::Release => "release",
+        }
+    }
+}
+
 impl App {
     /// Issues coupons; one answer for each, in order. A repeated id gives the same coupon.
     ///
@@ -120,6 +130,9 @@ impl App {
             ledger::close(&tx, workspace, books).await?;
             Store::commit(tx).await?;
             self.bell.ring(&Self::topic());
+        }
+        for it in &answers {
+            self.metrics.asked("issue", it.as_ref().err().copied());
         }
         Ok(answers)
     }
@@ -196,6 +209,9 @@ impl App {
             Store::commit(tx).await?;
             self.bell.ring(&Self::topic());
         }
+        for it in &outcomes {
+            self.metrics.asked(act.as_str(), it.refusal);
+        }
         Ok(outcomes)
     }
 
@@ -219,6 +235,7 @@ impl App {
             coupons::update(&tx, &workspace, found.values()).await?;
             ledger::close(&tx, &workspace, books).await?;
             Store::commit(tx).await?;
+            self.metrics.ended(found.len());
         }
         Ok(seen)
     }

@@ -12,6 +12,7 @@ use perennial_types::{Clock, Currency, Timestamp, Workspace};
 
 use crate::domain::coupon::{Coupon, use_accounts};
 use crate::domain::ledger::Books;
+use crate::metrics::Metrics;
 use crate::store::{ledger, offers as stored_offers};
 
 pub use coupons::{Order, Outcome};
@@ -25,13 +26,15 @@ pub struct App {
     clock: Clock,
     bell: Bell,
     currency: Currency,
+    metrics: Metrics,
 }
 
 impl App {
     /// The use cases over this database.
     #[must_use]
     pub fn new(store: Store, clock: Clock, bell: Bell, currency: Currency) -> Self {
-        Self { store, clock, bell, currency }
+        let metrics = Metrics::new(&opentelemetry::global::meter("perennial.loyalty"));
+        Self { store, clock, bell, currency, metrics }
     }
 
     /// Now, by the process's clock.

@@ -258,6 +258,9 @@ impl App {
             self.outbox.leave(&tx, events).await?;
         }
         Store::commit(tx).await?;
+        for it in settled.iter().filter(|it| done.contains(&(it.workspace.clone(), it.id))) {
+            self.metrics.settled(it.state);
+        }
         if told {
             self.outbox.ring(INGESTION);
         }

@@ -19,6 +19,7 @@ use perennial_types::{Clock, ProfileId, Timestamp, Workspace};
 use crate::domain::compose::{Contact, Letterhead};
 use crate::domain::template::Compiled;
 use crate::error::Result;
+use crate::metrics::Metrics;
 
 pub use deliver::{Composed, Round};
 use react::Reactions;
@@ -45,6 +46,7 @@ pub struct App {
     head: Arc<Letterhead>,
     compiled: Cache,
     reactions: Arc<Reactions>,
+    metrics: Metrics,
 }
 
 /// What the use cases are made of.
@@ -69,7 +71,8 @@ impl App {
         let outbox = Outbox::new(crate::NAME, store.clone(), clock.clone(), bell.clone());
         let profiles = perennial_rpc::client!(ProfileServiceClient::new(profiles));
         let (head, compiled, reactions) = (Arc::new(head), Cache::default(), Arc::default());
-        Self { store, clock, bell, outbox, profiles, head, compiled, reactions }
+        let metrics = Metrics::new(&opentelemetry::global::meter("perennial.notification"));
+        Self { store, clock, bell, outbox, profiles, head, compiled, reactions, metrics }
     }
 
     /// Rings when there may be something to hand over.

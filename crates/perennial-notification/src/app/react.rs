@@ -77,6 +77,7 @@ impl App {
         let command = event(&it.workspace, "Email Unsubscribed", it.message, &about, new_id(now), now);
         self.outbox.leave(&tx, vec![command]).await?;
         Store::commit(tx).await?;
+        self.metrics.reacted("unsubscribed");
         self.outbox.ring(INGESTION);
         Ok(())
     }
@@ -113,7 +114,7 @@ impl App {
         }
         let now = self.clock.now();
         let tx = self.store.write().await?;
-        let mut commands = Vec::new();
+        let (mut commands, mut noted) = (Vec::new(), Vec::new());
         for (workspace, reactions) in grouped {
             let about: BTreeSet<Uuid> = reactions.iter().map(|it| it.message).collect();
             let sent = messages::find(&tx, &workspace, &about).await?;
@@ -133,6 +134,7 @@ impl App {
                 for first in messages::react(&tx, &workspace, ids, click, now).await? {
                     let (Some(sent), Some(at)) = (sent.get(&first), by_message.get(&first)) else { continue };
                     commands.push(event(&workspace, name, first, sent, new_id(*at), *at));
+                    noted.push(if click { "clicked" } else { "opened" });
                 }
             }
         }
@@ -141,6 +143,9 @@ impl App {
         }
         self.outbox.leave(&tx, commands).await?;
         Store::commit(tx).await?;
+        for reaction in noted {
+            self.metrics.reacted(reaction);
+        }
         self.outbox.ring(INGESTION);
         Ok(())
     }

@@ -22,6 +22,18 @@ pub enum Taken {
     Refused,
 }
 
+impl Taken {
+    /// Its word in APIs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What became of one message of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -95,7 +107,11 @@ impl App {
             (None, Some(_)) => Receipt { id, taken: Taken::Claimed, reason: String::new() },
             _ => Receipt { id, taken: Taken::Duplicate, reason: String::new() },
         };
-        Ok(ids().map(receipt).collect())
+        let receipts: Vec<_> = ids().map(receipt).collect();
+        for it in &receipts {
+            self.metrics.taken(it.taken.as_str());
+        }
+        Ok(receipts)
     }
 
     /// Messages, newest first.

@@ -13,11 +13,7 @@ use crate::store::templates::StoredTemplate;
 
 /// What became of a message to send.
 pub fn receipt(it: Receipt) -> wire::MessageReceipt {
-    let outcome = match it.taken {
-        Taken::Claimed => "claimed",
-        Taken::Duplicate => "duplicate",
-        Taken::Refused => "refused",
-    };
+    let outcome = it.taken.as_str();
     wire::MessageReceipt { message_id: it.id.to_string(), outcome: outcome.to_owned(), reason: it.reason }
 }
 

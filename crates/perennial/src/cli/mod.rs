@@ -105,6 +105,7 @@ Each file holds one or more documents with `kind: Segment`, `Campaign`, `Templat
 Examples:
   perennial apply -f segments/ --dry-run
   perennial apply -f welcome.yaml --live
+  perennial apply -f rescue.yaml --live --enter-existing --dry-run     whom it would start on
   perennial apply -f playbook:welcome --live     a playbook that comes with the product")]
     Apply {
         /// A file, a folder, `-` for standard input, or `playbook:NAME`; may be repeated
@@ -116,6 +117,10 @@ Examples:
         /// Let the campaigns among them run
         #[arg(long)]
         live: bool,
+        /// Start the campaigns among them on those already in their segment or stage, and say on how many; they have to
+        /// be live, or become it by --live
+        #[arg(long)]
+        enter_existing: bool,
     },
     /// List segments, campaigns, templates, offers, models, stages, profiles, messages or coupons; or read one
     Get {

@@ -6,7 +6,9 @@ use std::time::Instant;
 use anyhow::anyhow;
 use perennial_api::campaign::v1::campaign::State;
 use perennial_api::campaign::v1::update_campaign_response::Change as CampaignChange;
-use perennial_api::campaign::v1::{Campaign, UpdateCampaignRequest};
+use perennial_api::campaign::v1::{
+    Campaign, EnterExistingRequest, EnterExistingResponse, UpdateCampaignRequest,
+};
 use perennial_api::loyalty::v1::update_offer_response::Change as OfferChange;
 use perennial_api::loyalty::v1::{Offer, UpdateOfferRequest};
 use perennial_api::notification::v1::update_template_response::Change as TemplateChange;
@@ -30,6 +32,8 @@ pub struct Apply {
     pub dry_run: bool,
     /// Let campaigns run.
     pub live: bool,
+    /// Start campaigns on those already there.
+    pub enter_existing: bool,
 }
 
 /// What became of one document, or would.
@@ -233,7 +237,36 @@ async fn campaign(session: &Session, it: &Document, what: &Apply) -> Result<Chan
         notes.push(format!("{version}{state}"));
     }
     notes.extend(answer.warnings);
+    if what.enter_existing {
+        let definition = if what.dry_run { it.text.clone() } else { String::new() };
+        let name = session.name("campaigns", &it.name);
+        let request = EnterExistingRequest { name, validate_only: what.dry_run, definition };
+        let found = session.campaign().enter_existing(request).await?.into_inner();
+        notes.push(existing(&found, what.dry_run));
+        // That nothing changed in the file is no longer all there is to say.
+        let sign = if sign == '=' && !what.dry_run { '~' } else { sign };
+        return Ok(Change { sign, kind: it.kind, name: it.name.clone(), note: notes.join("; ") });
+    }
     Ok(Change { sign, kind: it.kind, name: it.name.clone(), note: notes.join("; ") })
+}
+
+/// On whom a campaign is started, or would be.
+fn existing(found: &EnterExistingResponse, dry_run: bool) -> String {
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (found.held_out, "held out"),
+        (found.inside, "inside already"),
+        (found.entered_before, "in it before"),
+        (found.not_entitled, "without its entry condition"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", output::thousands(count)));
+        }
+    }
+    let verb = if dry_run { "would start" } else { "starts" };
+    let rest = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    let (entering, matching) = (output::thousands(found.entering), output::thousands(found.matching));
+    format!("{verb} on {entering} of {matching} already there{rest}")
 }
 
 async fn template(session: &Session, it: &Document, what: &Apply) -> Result<Change, Status> {

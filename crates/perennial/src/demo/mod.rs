@@ -126,7 +126,12 @@ async fn switch_on(session: &Session, holdout: u32) -> anyhow::Result<()> {
             files.push(path);
         }
     }
-    let applied = apply::apply(session, &apply::Apply { files, dry_run: false, live: true }, &[]).await;
+    let applied = apply::apply(
+        session,
+        &apply::Apply { files, dry_run: false, live: true, enter_existing: false },
+        &[],
+    )
+    .await;
     drop(std::fs::remove_dir_all(&folder));
     let (_, broken) = applied?;
     if let Some(error) = broken.first() {

@@ -107,7 +107,7 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
     embedded::run(&config, &ALL, async |here| {
         let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json).here();
         let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
-        let what = Apply { files: vec![files.clone()], dry_run: false, live: true };
+        let what = Apply { files: vec![files.clone()], dry_run: false, live: true, enter_existing: false };
         let (_, broken) = apply(&session, &what, &[]).await?;
         assert!(broken.is_empty(), "{broken:?}");
         let traits = serde_json::json!({ "email": "ana@example.com", "consent": { "email": true } });
