@@ -7,15 +7,16 @@ use jiff::tz::TimeZone;
 use perennial_types::{Channel, Purpose, Timestamp, from_micros, micros};
 
 use super::Lifecycle;
-use super::definition::{Message, Op, Priority};
+use super::contents::data;
+use super::definition::{Message, Op};
 use super::draw;
 use super::duration::HOUR;
 use super::effect::{Outcome, Reason, Row, Send};
 use super::expr::View;
 use super::returned::Underway;
 use super::state::{Contact, Instance, State, Wait};
-use super::stats::Lift;
 use super::step::{Line, Step};
+use super::worth::priority;
 
 /// A wish of one instance.
 struct Wish {
@@ -102,7 +103,7 @@ impl Step<'_> {
                 let text = format!("over {name}: priority {:.2} against {priority:.2}", first.priority);
                 reasons.push(Reason::new("won", text));
             }
-            reasons.extend(self.believed(state, &first, at));
+            reasons.extend(self.believed(state, &first.place, at));
             if marketing {
                 winner = Some((first.campaign.clone(), first.priority));
             }
@@ -366,77 +367,4 @@ impl Step<'_> {
         state.underway.insert(decision, underway);
         self.walk(state, &wish.place, at);
     }
-}
-
-impl Step<'_> {
-    /// Which lift a message was weighed by, where one was measured.
-    fn believed(&self, state: &State, wish: &Wish, at: i64) -> Option<Reason> {
-        let campaign = self.campaign_of(state.instances.get(&wish.place)?)?;
-        let Priority::ExpectedIncrementalProfit { lift, .. } = campaign.priority else { return None };
-        let (since, measured) = self.book.lift(&wish.campaign, at)?;
-        let percent = |it: f64| format!("{:.2} %", it * 100.0);
-        let text = format!(
-            "lift {}: stated {}, measured {} ± {} as of {}",
-            percent(measured.shrunk(lift)),
-            percent(lift),
-            percent(measured.share),
-            percent(measured.error),
-            from_micros(since)
-        );
-        Some(Reason::new("lift", text))
-    }
-}
-
-/// What the customer is worth contacting, by the campaign's own measure.
-#[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^53")]
-fn priority(priority: Priority, state: &State, measured: Option<(i64, Lift)>) -> f64 {
-    match priority {
-        Priority::Number(number) => number,
-        Priority::ExpectedIncrementalProfit { lift, incentive, contact } => {
-            let lift = measured.map_or(lift, |(_, it)| it.shrunk(lift));
-            lift * state.score.profit_90d.max(0) as f64 - lift * incentive as f64 - contact as f64
-        }
-    }
-}
-
-/// What a template sees besides the profile: the triggering event with its product or order, and the cart where it is
-/// the one meant. Amounts are minor units.
-fn data(state: &State, instance: &Instance, currency: perennial_types::Currency) -> serde_json::Value {
-    let mut data = serde_json::json!({ "event": instance.it });
-    if let Some(cart) = &state.cart
-        && (instance.key.is_empty() || instance.key == cart.id)
-    {
-        let line = |(product, name, quantity, price): &(String, String, i64, i64)| {
-            let name = if name.is_empty() { product } else { name };
-            serde_json::json!({ "product_id": product, "name": name, "quantity": quantity, "price": price })
-        };
-        let lines: Vec<_> = cart.lines.iter().map(line).collect();
-        data["cart"] = serde_json::json!({
-            "id": cart.id,
-            "total": cart.value(),
-            "currency": currency.code(),
-            "lines": lines,
-        });
-    }
-    if let Some(id) = instance.it.get("product_id") {
-        let mut product = serde_json::json!({ "id": id });
-        for name in ["name", "category", "url", "image_url"] {
-            if let Some(value) = instance.it.get(name) {
-                product[name] = serde_json::json!(value);
-            }
-        }
-        data["product"] = product;
-    }
-    if let Some(order) = instance.it.get("order_id").map(ToString::to_string)
-        && let Some(known) = state.orders.get(&order)
-    {
-        data["order"] = serde_json::json!({
-            "id": order,
-            "revenue": known.net_revenue(),
-            "discount": known.discount(),
-            "currency": currency.code(),
-            "placed": known.placed_at().map(|it| it.to_string()),
-        });
-    }
-    data
 }

@@ -5,6 +5,7 @@
 
 pub mod arbiter;
 pub mod book;
+pub mod contents;
 pub mod dates;
 pub mod definition;
 pub mod draw;
@@ -25,6 +26,7 @@ pub mod stats;
 pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod worth;
 
 pub use book::{Book, Lifecycle};
 pub use effect::{Effects, Row, Send};

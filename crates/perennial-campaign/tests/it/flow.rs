@@ -210,7 +210,7 @@ async fn a_priority_follows_the_lift_that_was_published_at_midnight() {
             let held_out = n % 2 == 0;
             (key("news", 0.5, held_out), if held_out { 4_000 } else { 4_200 } + n)
         };
-        world.crowd((0..130).map(customer)).await;
+        world.crowd((0..104).map(customer)).await;
         let late = world.profile(&key("news", 0.5, false)).await;
         world.consents(late).await;
         world.scored(late, 0, 10_000).await;

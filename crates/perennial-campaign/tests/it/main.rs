@@ -5,4 +5,5 @@ mod api;
 mod flow;
 mod peers;
 mod playbooks;
+mod wires;
 mod world;

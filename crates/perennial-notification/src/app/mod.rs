@@ -25,7 +25,7 @@ pub use deliver::{Composed, Round};
 use react::Reactions;
 
 pub use react::Visit;
-pub use send::{Receipt, Taken};
+pub use send::Receipt;
 pub use templates::{Change, TemplateChange};
 
 /// The name of the outbox's target.

@@ -4,7 +4,7 @@ use perennial_api::notification::v1 as wire;
 use perennial_rpc::time::to_wire;
 use perennial_types::Workspace;
 
-use crate::app::{Change, Receipt, Taken};
+use crate::app::{Change, Receipt};
 use crate::domain::message::State;
 use crate::domain::template::Template;
 use crate::store::messages::Listed;

@@ -237,6 +237,11 @@ async fn campaign(session: &Session, it: &Document, what: &Apply) -> Result<Chan
         notes.push(format!("{version}{state}"));
     }
     notes.extend(answer.warnings);
+    if what.enter_existing && session.is_here {
+        // Journeys run where sends do: a command by itself neither knows how they stand nor may start any.
+        let problem = "--enter-existing needs the running services: start `perennial serve` first, or name them with --addr";
+        return Err(Status::failed_precondition(problem));
+    }
     if what.enter_existing {
         let definition = if what.dry_run { it.text.clone() } else { String::new() };
         let name = session.name("campaigns", &it.name);

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod campaigns;
 mod commands;
 mod demos;
 mod imports;
-mod returns;
 
 use std::path::Path;
 use std::process::Command;

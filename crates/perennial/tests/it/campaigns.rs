@@ -1,4 +1,4 @@
-//! Campaign, notification and ingestion together: a mail server that stays away.
+//! Campaigns with all services around them: a mail server that stays away, a start on those already there.
 
 use perennial::commands::apply::{Apply, apply};
 use perennial::compose::ALL;
@@ -45,12 +45,16 @@ struct Shop<'a> {
 
 impl Shop<'_> {
     async fn tell(&self, kind: &str, event: &str, traits: serde_json::Value) {
+        self.tell_of("ana", kind, event, traits).await;
+    }
+
+    async fn tell_of(&self, who: &str, kind: &str, event: &str, traits: serde_json::Value) {
         let now = self.here.host.clock.now();
         let event = Event {
-            message_id: format!("{kind}-{event}-{now}"),
+            message_id: format!("{who}-{kind}-{event}-{now}"),
             r#type: kind.to_owned(),
             event: event.to_owned(),
-            user_id: "ana".to_owned(),
+            user_id: who.to_owned(),
             properties: traits.as_object().cloned().map(structs::from_json),
             event_time: Some(time::to_wire(now)),
             ..Event::default()
@@ -105,7 +109,7 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
     config.services.notification.smtp.port = port;
     config.services.notification.smtp.host = "127.0.0.1".to_owned();
     embedded::run(&config, &ALL, async |here| {
-        let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json).here();
+        let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json);
         let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
         let what = Apply { files: vec![files.clone()], dry_run: false, live: true, enter_existing: false };
         let (_, broken) = apply(&session, &what, &[]).await?;
@@ -129,6 +133,73 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
         shop.tell("track", "Later", serde_json::Value::Null).await;
         let second = shop.explain(&profile, "second").await;
         assert!(second.iter().any(|it| it.outcome == "sent"), "{second:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+const RESCUE: &str = "kind: Segment
+name: fans
+description: Whoever said so.
+rule: traits.fan == true
+---
+kind: Campaign
+name: rescue
+trigger: { segment: fans }
+entry: consent(\"email\", \"marketing\")
+holdout: 0%
+steps:
+  - message: { template: news }
+---
+kind: Template
+name: news
+subject: News
+text: Hello
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_starts_on_those_already_in_its_segment_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path().join("files.yaml");
+    std::fs::write(&files, RESCUE).unwrap();
+    let mut config = Config::default().in_folder(folder.path());
+    config.process.clock.simulated_from = Some("2026-03-02T09:00:00Z".parse().unwrap());
+    config.services.notification.maildir.folder = folder.path().join("mail");
+    embedded::run(&config, &ALL, async |here| {
+        let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json);
+        let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
+        let what = Apply { files: vec![files.clone()], dry_run: false, live: true, enter_existing: false };
+        for (who, consent) in [("ana", true), ("ben", true), ("cleo", false)] {
+            let email = format!("{who}@example.com");
+            let traits = serde_json::json!({ "email": email, "fan": true, "consent": { "email": consent } });
+            shop.tell_of(who, "identify", "", traits).await;
+        }
+        let mut segment = what.clone();
+        segment.files = vec![folder.path().join("segment.yaml")];
+        std::fs::write(&segment.files[0], RESCUE.split("---").next().unwrap())?;
+        assert!(apply(&session, &segment, &[]).await?.1.is_empty());
+        caught_up(&here.host.bell).await?;
+        let dry = Apply { dry_run: true, enter_existing: true, ..what.clone() };
+        let (changes, broken) = apply(&session, &dry, &[]).await?;
+        assert!(broken.is_empty(), "{broken:?}");
+        let note = &changes.iter().find(|it| it.name == "rescue").unwrap().note;
+        assert!(
+            note.ends_with("would start on 2 of 3 already there (1 without its entry condition)"),
+            "{note}"
+        );
+        apply(&session, &what, &[]).await?;
+        caught_up(&here.host.bell).await?;
+        assert_eq!(shop.sent("rescue").await, 0, "going live starts nobody");
+        let (changes, broken) = apply(&session, &Apply { enter_existing: true, ..what }, &[]).await?;
+        assert!(broken.is_empty(), "{broken:?}");
+        let note = &changes.iter().find(|it| it.name == "rescue").unwrap().note;
+        assert!(note.contains("starts on 2 of 3 already there"), "{note}");
+        caught_up(&here.host.bell).await?;
+        assert_eq!(shop.sent("rescue").await, 2);
+        assert_eq!(std::fs::read_dir(folder.path().join("mail/new"))?.count(), 2);
+        let refused = apply(&session.clone().here(), &dry, &[]).await?.1;
+        assert!(refused[0].contains("needs the running services"), "{refused:?}");
         Ok(())
     })
     .await
