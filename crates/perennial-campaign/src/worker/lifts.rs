@@ -148,14 +148,15 @@ impl Publisher {
             .map(|partition| Cursor { partition, after_seq: u64::MAX, complete_after })
             .collect();
         let caught_up = async {
-            loop {
+            // An answer without records rings nobody, and another process may hold a lane: it is asked again, soon at first.
+            for pause in (0..).map(|tries| Duration::from_millis(250.min(1 << tries.min(8)))) {
                 let answers = self.feed.read(&cursors, 0).await?;
                 if answers.iter().all(|it| it.progress.instant >= through) {
-                    return Ok(());
+                    break;
                 }
-                // Another process may hold a lane; its commits do not ring here.
-                let _ = tokio::time::timeout(Duration::from_millis(250), listener.idle(None)).await;
+                let _ = tokio::time::timeout(pause, listener.idle(None)).await;
             }
+            Ok(())
         };
         let late =
             || FeedError::Peer { feed: "campaign".to_owned(), reason: "its lanes are behind".to_owned() };
