@@ -74,8 +74,8 @@ fn line(it: &Decision, zone: &str, with_campaign: bool) -> String {
             it.runner_up, it.priority, it.runner_up_priority
         ));
     }
-    if it.delivery == "refused" {
-        told.push(format!("delivery refused: {}", it.delivery_reason));
+    if matches!(it.delivery.as_str(), "refused" | "expired") {
+        told.push(format!("delivery {}: {}", it.delivery, it.delivery_reason));
     }
     let step = if it.step.is_empty() { String::new() } else { format!("{}  ", it.step) };
     let campaign = if with_campaign { format!("{:<16}  ", it.campaign) } else { String::new() };
