@@ -141,10 +141,11 @@ pub struct Goal {
 pub enum Priority {
     /// The greater number.
     Number(f64),
-    /// The expected incremental profit of contacting this customer, minor units: the stated lift of the order
-    /// probability, times the profit expected of them in 90 days, less the costs.
+    /// The expected incremental profit of contacting this customer, minor units: the lift times the profit
+    /// expected of them in 90 days, less the costs.
     ExpectedIncrementalProfit {
-        /// How much more of the expected profit a message brings, as a share: 0.02 is two per cent.
+        /// How much more of the expected profit a message brings, as a share: 0.02 is two per cent. This is what is
+        /// stated; what was measured since is shrunk towards it.
         lift: f64,
         /// What the incentive costs on average, minor units.
         incentive: i64,
