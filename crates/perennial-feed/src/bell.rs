@@ -41,6 +41,8 @@ struct Shared {
     topics: Mutex<HashMap<Topic, Vec<Arc<Slot>>>>,
     slots: Mutex<Vec<Arc<Slot>>>,
     activity: AtomicU64,
+    /// Somebody has come to rest.
+    rested: Notify,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Bell {
             topics: Mutex::default(),
             slots: Mutex::default(),
             activity: AtomicU64::new(0),
+            rested: Notify::new(),
         }))
     }
 
@@ -114,6 +117,20 @@ impl Bell {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.busy().is_none()
+    }
+
+    /// Waits until every listener is idle and nothing is due.
+    pub async fn quiet(&self) {
+        loop {
+            let rested = self.0.rested.notified();
+            tokio::pin!(rested);
+            // Whoever comes to rest from here on is heard, also before the wait begins.
+            rested.as_mut().enable();
+            if self.is_quiet() {
+                return;
+            }
+            rested.await;
+        }
     }
 
     /// The name of a listener that is not idle, if there is one.
@@ -171,6 +188,7 @@ impl Listener {
                 state.idle = true;
                 state.due = due;
             }
+            self.bell.0.rested.notify_waiters();
             let real_wait = match (due, self.bell.0.clock.simulation()) {
                 (Some(due), None) => due.duration_since(self.bell.0.clock.now()).try_into().ok(),
                 _ => None,
@@ -195,6 +213,7 @@ impl Drop for Listener {
         for slots in lock(&self.bell.0.topics).values_mut() {
             slots.retain(|it| !Arc::ptr_eq(it, &self.slot));
         }
+        self.bell.0.rested.notify_waiters();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The hand of the one driver that moves a simulated clock.
 
+use std::time::Duration;
+
 use perennial_api::clock::v1::clock_service_server::ClockService;
 use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, GetClockStatusRequest};
 use perennial_feed::Bell;
@@ -34,8 +36,11 @@ impl Hand {
 impl ClockService for Hand {
     async fn get_clock_status(
         &self,
-        _: Request<GetClockStatusRequest>,
+        request: Request<GetClockStatusRequest>,
     ) -> Result<Response<ClockStatus>, Status> {
+        let wait = Duration::from_millis(request.get_ref().wait_ms.into());
+        // A wait that ends too early answers what there is.
+        let _ = tokio::time::timeout(wait, self.bell.quiet()).await;
         Ok(Response::new(self.status()))
     }
 

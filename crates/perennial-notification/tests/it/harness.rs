@@ -133,13 +133,7 @@ impl World {
 
     /// Until every background loop is idle.
     pub async fn settle(&self) {
-        for _ in 0..20_000 {
-            if self.host.bell.is_quiet() {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-        panic!("{:?} never rests", self.host.bell.busy());
+        perennial_testing::quiet(&self.host.bell).await;
     }
 
     pub async fn advance(&self, by: i64) {

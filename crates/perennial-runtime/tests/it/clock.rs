@@ -36,7 +36,7 @@ async fn a_driver_moves_the_clock_and_sees_what_became_due_done() {
     running.until("", 1).await;
     let mut driver = puppet(running.remote().await);
     let quiet = loop {
-        let status = driver.get_clock_status(GetClockStatusRequest {}).await.unwrap().into_inner();
+        let status = driver.get_clock_status(GetClockStatusRequest::default()).await.unwrap().into_inner();
         if status.quiet {
             break status;
         }
@@ -47,7 +47,7 @@ async fn a_driver_moves_the_clock_and_sees_what_became_due_done() {
     let to = Some(time::to_wire(from_micros(START + HOUR)));
     driver.advance_clock(AdvanceClockRequest { now: to }).await.unwrap();
     loop {
-        let status = driver.get_clock_status(GetClockStatusRequest {}).await.unwrap().into_inner();
+        let status = driver.get_clock_status(GetClockStatusRequest::default()).await.unwrap().into_inner();
         assert!(status.activity > quiet.activity);
         if status.quiet {
             break;
@@ -62,8 +62,9 @@ async fn a_driver_moves_the_clock_and_sees_what_became_due_done() {
 async fn the_systems_clock_has_no_driver() {
     let running = Running::start(config(), vec![]).await;
     let refused =
-        puppet(running.remote().await).get_clock_status(GetClockStatusRequest {}).await.unwrap_err();
+        puppet(running.remote().await).get_clock_status(GetClockStatusRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
-    let here = puppet(running.local(CLOCK)).get_clock_status(GetClockStatusRequest {}).await.unwrap_err();
+    let here =
+        puppet(running.local(CLOCK)).get_clock_status(GetClockStatusRequest::default()).await.unwrap_err();
     assert_eq!(here.code(), Code::Unavailable);
 }

@@ -26,7 +26,7 @@ async fn a_drain_finishes_calls_in_flight_and_only_then_stops_the_tasks() {
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
 
-    let call = client.get_clock_status(GetClockStatusRequest {});
+    let call = client.get_clock_status(GetClockStatusRequest::default());
     let stopping = async {
         told.entered.notified().await;
         running.stop.cancel();
@@ -55,7 +55,10 @@ async fn during_the_drain_delay_calls_are_still_taken() {
     running.until("", 2).await;
     running.until(CLOCK, 2).await;
     told.answer.notify_one();
-    assert_eq!(client.get_clock_status(GetClockStatusRequest {}).await.unwrap().into_inner().activity, 7);
+    assert_eq!(
+        client.get_clock_status(GetClockStatusRequest::default()).await.unwrap().into_inner().activity,
+        7
+    );
     running.ended().await.unwrap();
 }
 
@@ -70,7 +73,7 @@ async fn a_call_that_does_not_end_is_cut_off() {
         running.stop.cancel();
         running.ended().await.unwrap();
     };
-    let (answer, ()) = tokio::join!(client.get_clock_status(GetClockStatusRequest {}), stopping);
+    let (answer, ()) = tokio::join!(client.get_clock_status(GetClockStatusRequest::default()), stopping);
     assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
 }
 

@@ -45,7 +45,7 @@ async fn an_error_is_told_alike_in_process_and_over_the_network() {
         assert_eq!(panicked.code(), Code::Internal);
         assert!(!format!("{panicked:?}").contains("told to panic"), "{panicked:?}");
 
-        let mut slow = Request::new(GetClockStatusRequest {});
+        let mut slow = Request::new(GetClockStatusRequest::default());
         slow.set_timeout(Duration::from_millis(100));
         let late = clock.get_clock_status(slow).await.unwrap_err();
         assert_eq!(late.code(), Code::DeadlineExceeded, "{late:?}");
@@ -67,12 +67,12 @@ async fn a_service_elsewhere_is_reached_through_its_peer() {
     let running = Running::start(here, vec![]).await;
     let mut client = puppet(running.local(CLOCK));
     elsewhere.answer.notify_one();
-    let answer = client.get_clock_status(GetClockStatusRequest {}).await.unwrap().into_inner();
+    let answer = client.get_clock_status(GetClockStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!(answer.activity, 7);
 
     other.stop.cancel();
     other.ended().await.unwrap();
-    let status = client.get_clock_status(GetClockStatusRequest {}).await.unwrap_err();
+    let status = client.get_clock_status(GetClockStatusRequest::default()).await.unwrap_err();
     let fault = PeerFault::new(CLOCK, status);
     assert_eq!(fault.kind(), Kind::Unavailable, "{fault:?}");
 }
@@ -94,7 +94,7 @@ async fn calls_over_the_limit_are_refused_while_health_still_answers() {
     let running = Running::start(config, vec![told.service()]).await;
     let mut client = puppet(running.remote().await);
     let mut second = client.clone();
-    let first = client.get_clock_status(GetClockStatusRequest {});
+    let first = client.get_clock_status(GetClockStatusRequest::default());
     let rest = async {
         told.entered.notified().await;
         let refused = second.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err();

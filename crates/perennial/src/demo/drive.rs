@@ -131,7 +131,8 @@ fn next_due(status: &ClockStatus) -> Option<i64> {
 
 impl Driver<'_> {
     async fn status(&mut self) -> anyhow::Result<ClockStatus> {
-        let answer = self.clock.get_clock_status(GetClockStatusRequest {}).await;
+        let request = GetClockStatusRequest { wait_ms: 1_000 };
+        let answer = self.clock.get_clock_status(request).await;
         Ok(answer.map_err(told)?.into_inner())
     }
 
@@ -146,11 +147,6 @@ impl Driver<'_> {
             }
             before = status.quiet.then_some(status.activity);
             ensure!(began.elapsed() < STUCK, "the services do not come to rest: run with -v to see why");
-            if status.quiet {
-                tokio::task::yield_now().await;
-            } else {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
         }
     }
 
