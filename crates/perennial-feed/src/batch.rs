@@ -30,11 +30,18 @@ pub(crate) struct Incoming {
 pub(crate) struct PartitionBatch {
     pub(crate) records: Vec<Incoming>,
     pub(crate) progress: Option<Progress>,
+    /// How far every source has come; beyond it steps are stale.
+    pub(crate) fresh: Option<Progress>,
     /// Position and time of ingestion's records: those before the batch (one entry is enough) and those in it.
     pub(crate) positions: Vec<(Timestamp, u64)>,
 }
 
 impl PartitionBatch {
+    /// Whether some source has not come as far as that.
+    fn is_stale(&self, origin: Progress) -> bool {
+        self.fresh.is_some_and(|fresh| origin > fresh)
+    }
+
     /// The position of a timer that fires at `instant`: after every ingestion record received before it.
     fn position(&self, instant: Timestamp, set: u64) -> u64 {
         let before = self.positions.partition_point(|(time, _)| *time < instant);
@@ -204,7 +211,7 @@ impl<F: Fold> Batch<'_, F> {
         match merge {
             Some(merge) if record.kind == Merge::AWAY => {
                 let kept = slot(out, &key).now.clone();
-                let mut turn = self.turn(&key, incoming, Timers::default());
+                let mut turn = self.turn(&key, batch, incoming, Timers::default());
                 match guarded(|| self.fold.depart(self.book, &mut turn, &kept.state, merge.into)) {
                     Ok(()) => {
                         leave(out, turn);
@@ -231,7 +238,7 @@ impl<F: Fold> Batch<'_, F> {
                     Some(Some(from)) => {
                         slot(out, &key).now.timers.unite(from.timers, record.origin);
                         let arrived = (key.0.clone(), merge.id);
-                        if self.step(out, &key, incoming, |fold, book, turn, state| {
+                        if self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                             fold.merge(book, turn, state, from.state.clone())
                         }) {
                             out.departed.retain(|it| it.merge != merge.id);
@@ -241,7 +248,7 @@ impl<F: Fold> Batch<'_, F> {
                 }
             }
             None => {
-                self.step(out, &key, incoming, |fold, book, turn, state| {
+                self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                     fold.apply(book, turn, state, record)
                 });
             }
@@ -254,6 +261,7 @@ impl<F: Fold> Batch<'_, F> {
         &self,
         out: &mut Outcome<F>,
         key: &Key,
+        batch: &PartitionBatch,
         incoming: &Incoming,
         run: impl Fn(&F, &F::Book, &mut Turn<F::Row>, &mut F::State) -> Result<(), FoldFault>,
     ) -> bool {
@@ -261,7 +269,7 @@ impl<F: Fold> Batch<'_, F> {
         for _ in 0..TRIES {
             let before = &slot(out, key).now;
             let mut state = before.state.clone();
-            let mut turn = self.turn(key, incoming, before.timers.clone());
+            let mut turn = self.turn(key, batch, incoming, before.timers.clone());
             match guarded(|| run(self.fold, self.book, &mut turn, &mut state)) {
                 Ok(()) => {
                     let timers = std::mem::take(&mut turn.timers);
@@ -308,12 +316,14 @@ impl<F: Fold> Batch<'_, F> {
                 let mut timers = before.timers.clone();
                 timers.0.remove(&name);
                 let instant = timer.instant();
+                let origin = Progress { seq: batch.position(instant, timer.set.seq), instant };
                 let mut turn = Turn {
                     workspace: key.0.clone(),
                     profile: key.1,
                     source: self.name.clone(),
                     at: timer.due,
-                    origin: Progress { seq: batch.position(instant, timer.set.seq), instant },
+                    origin,
+                    stale: batch.fresh.is_some_and(|it| instant > it.instant),
                     historical: timer.historical,
                     correction: false,
                     timers,
@@ -340,7 +350,7 @@ impl<F: Fold> Batch<'_, F> {
         }
     }
 
-    fn turn(&self, key: &Key, incoming: &Incoming, timers: Timers) -> Turn<F::Row> {
+    fn turn(&self, key: &Key, batch: &PartitionBatch, incoming: &Incoming, timers: Timers) -> Turn<F::Row> {
         Turn {
             workspace: key.0.clone(),
             profile: key.1,
@@ -348,6 +358,7 @@ impl<F: Fold> Batch<'_, F> {
             at: incoming.record.time,
             origin: incoming.record.origin,
             historical: incoming.record.historical,
+            stale: batch.is_stale(incoming.record.origin),
             correction: incoming.record.correction,
             timers,
             records: Vec::new(),

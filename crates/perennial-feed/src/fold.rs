@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use perennial_store::DatabaseTransaction;
@@ -34,6 +35,12 @@ pub trait Fold: Send + Sync + 'static {
     fn concerns(&self, record: &Record) -> bool {
         let _ = record;
         true
+    }
+
+    /// How long this fold waits for what others derive before it goes on without; then its turns say that they are stale,
+    /// and what was missing comes out of order. Forever by default: such a fold sees everything in order.
+    fn patience(&self) -> Option<Duration> {
+        None
     }
 
     /// Takes in one record.
@@ -151,6 +158,7 @@ pub struct Turn<Row> {
     pub(crate) origin: Progress,
     pub(crate) historical: bool,
     pub(crate) correction: bool,
+    pub(crate) stale: bool,
     pub(crate) timers: Timers,
     pub(crate) records: Vec<(Progress, NewRecord)>,
     pub(crate) rows: Vec<Row>,
@@ -169,6 +177,7 @@ impl<Row> Turn<Row> {
             origin: Progress { seq: 0, instant: at },
             historical: false,
             correction: false,
+            stale: false,
             timers: Timers::default(),
             records: Vec::new(),
             rows: Vec::new(),
@@ -210,6 +219,12 @@ impl<Row> Turn<Row> {
     #[must_use]
     pub fn historical(&self) -> bool {
         self.historical
+    }
+
+    /// Some source has not come as far as this step, and the fold's patience is at its end.
+    #[must_use]
+    pub fn stale(&self) -> bool {
+        self.stale
     }
 
     /// Says whether what this turn leaves behind is history; for visits, where the errand decides.

@@ -29,6 +29,9 @@ const MOST_DUE: usize = 500;
 /// How long a checkpoint may lag behind records that concern nobody here.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// When a source that did not answer is asked again, if the fold may go on without it.
+const AGAIN: Duration = Duration::from_secs(1);
+
 pub(crate) struct Lane<F: Fold> {
     reader: Arc<Reader<F>>,
     number: i64,
@@ -45,11 +48,15 @@ pub(crate) struct Lane<F: Fold> {
     heads: BTreeMap<u16, Head>,
     /// Records that concern nobody here were passed over; by then the checkpoints have to say so.
     unsaved: Option<Timestamp>,
+    /// A source did not answer, and the fold may go on without it.
+    away: bool,
 }
 
 struct Part {
     sources: Vec<Fetched>,
     progress: Progress,
+    /// A step that is kept waiting by a source that is behind: its instant, and since when it waits.
+    kept_waiting: Option<(Timestamp, Timestamp)>,
 }
 
 #[derive(Default)]
@@ -70,7 +77,7 @@ impl<F: Fold> Lane<F> {
             .iter()
             .map(|it| {
                 let sources = reader.sources.iter().map(|_| Fetched::default()).collect();
-                (*it, Part { sources, progress: Progress::START })
+                (*it, Part { sources, progress: Progress::START, kept_waiting: None })
             })
             .collect();
         Self {
@@ -86,6 +93,7 @@ impl<F: Fold> Lane<F> {
             loaded: false,
             heads: BTreeMap::new(),
             unsaved: None,
+            away: false,
         }
     }
 
@@ -131,7 +139,8 @@ impl<F: Fold> Lane<F> {
         // A timer that is due already waits for the sources to come that far: they ring.
         let now = self.reader.clock.now();
         let due = self.next_due.filter(|due| *due > now && held.is_none_or(|held| *due < held));
-        let due = [due, self.unsaved].into_iter().flatten().min();
+        let again = self.away.then(|| now.checked_add(AGAIN).ok()).flatten();
+        let due = [due, self.unsaved, again, self.impatient_at()].into_iter().flatten().min();
         let everything_rings =
             self.reader.store.backend() == Backend::Sqlite && self.reader.sources.iter().all(|it| it.local);
         if everything_rings || self.reader.clock.simulation().is_some() {
@@ -154,6 +163,7 @@ impl<F: Fold> Lane<F> {
             return Ok(true);
         }
         self.fetch().await?;
+        self.watch();
         let planned = self.plan();
         let visited = self.visit().await?;
         let Some((batches, due_through)) = planned else {

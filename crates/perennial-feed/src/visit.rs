@@ -116,6 +116,7 @@ impl<F: Fold> Lane<F> {
         let batch = PartitionBatch {
             records: waiting,
             progress: Some(progress),
+            fresh: None,
             positions: vec![(progress.instant, progress.seq)],
         };
         let mut out = Batch {

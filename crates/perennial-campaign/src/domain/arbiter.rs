@@ -40,6 +40,9 @@ enum Gate {
     Leave(Reason),
 }
 
+/// When marketing that is held for want of complete inputs is weighed again, in microseconds.
+const STALE_RETRY: i64 = 30_000_000;
+
 /// The most messages one profile can cause at one instant; beyond lies a mistake in a definition.
 const MAX_ROUNDS: usize = 100;
 
@@ -102,6 +105,10 @@ impl Step<'_> {
             if let Some((name, priority)) = &runner_up {
                 let text = format!("over {name}: priority {:.2} against {priority:.2}", first.priority);
                 reasons.push(Reason::new("won", text));
+            }
+            if self.stale {
+                let text = "decided without the latest scores, segments and stages";
+                reasons.push(Reason::new("stale", text));
             }
             reasons.extend(self.believed(state, &first.place, at));
             if marketing {
@@ -191,6 +198,10 @@ impl Step<'_> {
         }
         if lifecycle != Lifecycle::Live {
             return Gate::Hold(at + HOUR, Reason::new("paused", "the campaign is paused"));
+        }
+        if marketing && self.stale {
+            let text = "scores, segments and stages are not complete up to now";
+            return Gate::Hold(micros(now) + STALE_RETRY, Reason::new("stale", text));
         }
         if marketing && let Some(end) = self.policy.quiet.ends(now, zone) {
             let name = zone.iana_name().unwrap_or("UTC");

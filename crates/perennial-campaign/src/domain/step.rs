@@ -27,6 +27,8 @@ pub struct Step<'a> {
     pub now: Timestamp,
     /// Changes state only: starts, satisfies and sends nothing.
     pub historical: bool,
+    /// Scores, segments or stages have not come as far as this step.
+    pub stale: bool,
     /// What it leaves behind.
     pub effects: Effects,
 }

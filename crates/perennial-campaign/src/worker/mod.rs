@@ -4,6 +4,7 @@ mod lifts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use perennial_api::campaign::v1 as wire;
@@ -24,6 +25,9 @@ use crate::store::lifts::Published;
 use crate::store::{campaigns, decisions, exposures, lifts as published};
 
 pub use lifts::Publisher;
+
+/// How long scoring and segmentation are waited for; then transactional messages go without what they would have said.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The one timer of a profile: whatever is next due.
 const TIMER: &str = "due";
@@ -85,6 +89,7 @@ impl Journeys {
             // How late it is has to be asked of the clock: the one thing a replay may see otherwise.
             now: self.clock.now().max(turn.at()),
             historical: turn.historical(),
+            stale: turn.stale(),
             effects: Effects::default(),
         };
         run(&mut step, state);
@@ -134,6 +139,10 @@ impl Fold for Journeys {
         ));
         *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some((revision, books.clone()));
         Ok(books)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(PATIENCE)
     }
 
     fn apply(

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use perennial_api::feed::v1 as wire;
 use perennial_types::{Timestamp, from_micros, micros};
+use tonic::Code;
+use tracing::warn;
 
-use super::{Lane, MOST_RECORDS};
+use super::{Lane, MOST_RECORDS, Part};
 use crate::batch::{Incoming, PartitionBatch};
 use crate::{FeedError, Fold, Progress, Record};
 
@@ -22,6 +24,7 @@ impl<F: Fold> Lane<F> {
 
     pub(super) async fn fetch(&mut self) -> Result<(), FeedError> {
         let now = self.reader.clock.now();
+        let was_away = std::mem::take(&mut self.away);
         let wanted: BTreeMap<u16, Option<Timestamp>> =
             self.parts.keys().map(|it| (*it, self.wanted(*it, now))).collect();
         for (index, source) in self.reader.clone().sources.iter().enumerate() {
@@ -56,11 +59,20 @@ impl<F: Fold> Lane<F> {
                 max_records: u32::try_from(MOST_RECORDS).unwrap_or(u32::MAX),
                 wait_ms: 0,
             };
-            let answer = source.client.clone().read(request).await.map_err(|status| FeedError::Peer {
-                feed: source.name.to_string(),
-                reason: status.message().to_owned(),
-            })?;
-            self.receive(index, &source.name, answer.into_inner())?;
+            match source.client.clone().read(request).await {
+                Ok(answer) => self.receive(index, &source.name, answer.into_inner())?,
+                Err(status) => {
+                    let (feed, reason) = (source.name.to_string(), status.message().to_owned());
+                    let gone = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+                    if index == 0 || !gone || self.reader.fold.patience().is_none() {
+                        return Err(FeedError::Peer { feed, reason });
+                    }
+                    if !was_away {
+                        warn!(consumer = %self.reader.name, %feed, %reason, "a source is away: what it derives may be stale");
+                    }
+                    self.away = true;
+                }
+            }
         }
         Ok(())
     }
@@ -101,7 +113,44 @@ impl<F: Fold> Lane<F> {
         Ok(())
     }
 
-    /// Picks what is ready: records that every source has passed, and the instant through which timers may fire.
+    /// How far every source has come, in one partition.
+    fn fresh(part: &Part) -> Progress {
+        let claims = part.sources.iter().map(|it| it.claim.unwrap_or(part.progress));
+        claims.min().unwrap_or(part.progress)
+    }
+
+    /// Notes since when the next step of a partition is kept waiting, for a fold that does not wait forever.
+    pub(super) fn watch(&mut self) {
+        if self.reader.fold.patience().is_none() {
+            return;
+        }
+        let (now, due) = (self.reader.clock.now(), self.next_due);
+        for part in self.parts.values_mut() {
+            let fresh = Self::fresh(part);
+            let told = part.sources.first().and_then(|it| it.buffer.iter().find(|it| it.origin > fresh));
+            let due = due.filter(|due| *due <= now && *due > fresh.instant);
+            let next = [told.map(|it| it.origin.instant), due].into_iter().flatten().min();
+            part.kept_waiting = next.map(|next| {
+                let since = part.kept_waiting.filter(|(known, _)| *known == next).map(|it| it.1);
+                (next, since.unwrap_or(now))
+            });
+        }
+    }
+
+    /// When the fold's patience ends for a partition.
+    fn patient_until(&self, part: &Part) -> Option<Timestamp> {
+        let (_, since) = part.kept_waiting?;
+        since.checked_add(self.reader.fold.patience()?).ok()
+    }
+
+    /// When the fold's patience ends next.
+    pub(super) fn impatient_at(&self) -> Option<Timestamp> {
+        let now = self.reader.clock.now();
+        self.parts.values().filter_map(|it| self.patient_until(it)).filter(|it| *it > now).min()
+    }
+
+    /// Picks what is ready: records that every source has passed, and the instant through which timers may fire. If the
+    /// fold's patience is at its end, ingestion alone says what is ready.
     pub(super) fn plan(&self) -> Option<(BTreeMap<u16, PartitionBatch>, Timestamp)> {
         let now = self.reader.clock.now();
         let held = self.reader.held().map(|it| from_micros(micros(it) - 1));
@@ -109,11 +158,15 @@ impl<F: Fold> Lane<F> {
         let mut batches = BTreeMap::new();
         let mut due_through = Timestamp::MIN;
         for (partition, part) in &self.parts {
-            let Some(mut ready) = part.sources.iter().map(|it| it.claim).min().flatten() else { continue };
+            let impatient = self.patient_until(part).is_some_and(|it| it <= now);
+            let claims = if impatient { part.sources.get(..1) } else { part.sources.get(..) };
+            let claims = claims.unwrap_or_default().iter().map(|it| it.claim);
+            let Some(mut ready) = claims.min().flatten() else { continue };
             if let Some(held) = held {
                 ready.instant = ready.instant.min(held);
             }
-            let mut batch = PartitionBatch::default();
+            let fresh = impatient.then(|| Self::fresh(part));
+            let mut batch = PartitionBatch { fresh, ..PartitionBatch::default() };
             // Before the batch, ingestion stands where our progress says.
             batch.positions.push((Timestamp::MIN, part.progress.seq));
             let mut cursors: Vec<_> = part.sources.iter().map(|it| it.buffer.iter().peekable()).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use perennial_feed::{Fold, FoldFault, NewRecord, Record, Turn};
@@ -51,6 +52,8 @@ pub struct State {
 pub struct Ledger {
     /// Whether it passes on what it is told.
     pub derives: bool,
+    /// How long it waits for the other.
+    pub patience: Option<Duration>,
 }
 
 pub static REFUSES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
@@ -63,6 +66,10 @@ impl Fold for Ledger {
 
     async fn book(&self, _tx: &DatabaseTransaction) -> Result<Arc<()>, FoldFault> {
         Ok(Arc::new(()))
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// The second reader has no use for every fifth number: it passes over them.
@@ -88,7 +95,8 @@ impl Fold for Ledger {
             return Ok(());
         }
         *state.numbers.entry(told.number).or_default() += 1;
-        state.seen.push(format!("told {}", told.number));
+        let stale = if turn.stale() { ", stale" } else { "" };
+        state.seen.push(format!("told {}{stale}", told.number));
         let due = micros(turn.at()) + told.after;
         turn.set_timer(told.number.to_string(), perennial_types::from_micros(due));
         turn.row(told.number);
@@ -101,7 +109,8 @@ impl Fold for Ledger {
     fn fire(&self, (): &(), turn: &mut Turn<i64>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
         let number: i64 = timer.parse().map_err(FoldFault::poison)?;
         state.fired.insert(number, micros(turn.at()));
-        state.seen.push(format!("fired {number}"));
+        let stale = if turn.stale() { ", stale" } else { "" };
+        state.seen.push(format!("fired {number}{stale}"));
         if self.derives {
             turn.append("fact", &Told { number: number + 1_000_000, after: 0 });
         }

@@ -4,5 +4,6 @@
 mod ledger;
 mod order;
 mod parking;
+mod patience;
 mod torture;
 mod world;

@@ -1,6 +1,7 @@
 //! A little world: an ingestion feed, two readers of it (one derives from the other), a simulated clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use perennial_api::profile::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use perennial_api::profile::v1::{
@@ -31,6 +32,7 @@ pub struct World {
     pub first_store: Store,
     pub second_store: Store,
     ingestion_store: Store,
+    firsts: Vec<tokio::task::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
 }
@@ -41,6 +43,11 @@ pub fn main() -> Workspace {
 
 impl World {
     pub async fn start(home: &TestDatabase, clock: &SimulatedClock) -> Self {
+        Self::patient(home, clock, None).await
+    }
+
+    /// A world whose second reader waits only so long for the first.
+    pub async fn patient(home: &TestDatabase, clock: &SimulatedClock, patience: Option<Duration>) -> Self {
         let time = Clock::simulated(clock.clone());
         let bell = Bell::new(time.clone());
         let feed_only = FEED_MIGRATIONS;
@@ -68,9 +75,9 @@ impl World {
             perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
         let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
         let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts));
-        let reader = |feed: Feed, store: Store, sources: &[&str], knows: bool| {
+        let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
             Reader::new(ReaderParts {
-                fold: Ledger { derives: knows },
+                fold: Ledger { derives: sources.len() == 1, patience },
                 feed,
                 store,
                 sources: sources.iter().map(|it| Source::new(it, transport.clone(), true)).collect(),
@@ -79,11 +86,11 @@ impl World {
                 bell: bell.clone(),
             })
         };
-        let first = reader(first_feed, first_store.clone(), &["ingestion"], true);
-        let second = reader(second_feed, second_store.clone(), &["ingestion", "first"], false);
+        let first = reader(first_feed, first_store.clone(), &["ingestion"], None);
+        let second = reader(second_feed, second_store.clone(), &["ingestion", "first"], patience);
         let stop = CancellationToken::new();
-        let tasks =
-            first.tasks(&stop).into_iter().chain(second.tasks(&stop)).map(|(_, it)| spawn(it)).collect();
+        let firsts = first.tasks(&stop).into_iter().map(|(_, it)| spawn(it)).collect();
+        let tasks = second.tasks(&stop).into_iter().map(|(_, it)| spawn(it)).collect();
         let clock = clock.clone();
         Self {
             clock,
@@ -94,6 +101,7 @@ impl World {
             first_store,
             second_store,
             ingestion_store,
+            firsts,
             tasks,
             stop,
         }
@@ -105,12 +113,20 @@ impl World {
         self.tasks.extend(rivals.map(|(_, it)| spawn(it)));
     }
 
+    /// Ends the work of the first reader alone.
+    pub async fn stall_first(&mut self) {
+        for task in std::mem::take(&mut self.firsts) {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
     /// Ends all work between two instructions, as a crash would.
     pub async fn kill(self) {
-        for task in &self.tasks {
+        for task in self.firsts.iter().chain(&self.tasks) {
             task.abort();
         }
-        for task in self.tasks {
+        for task in self.firsts.into_iter().chain(self.tasks) {
             let _ = task.await;
         }
     }

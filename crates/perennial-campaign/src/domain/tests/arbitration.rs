@@ -174,3 +174,18 @@ fn the_lift_published_at_or_before_the_instant_decides_who_wins() {
     let (later, priority, _) = winner("2026-06-02T00:00:00Z");
     assert_eq!((later.as_str(), priority), ("a", 300.0), "what is published tomorrow decides nothing today");
 }
+
+#[test]
+fn without_complete_inputs_marketing_is_held_and_transactional_goes_and_says_so() {
+    let (news, receipt) = (campaign("news", ""), campaign("receipt", "purpose: transactional"));
+    let mut sim = Sim::new(&[&news, &receipt]);
+    sim.stale = true;
+    sim.track("2026-03-02T10:00:00Z", "Go");
+    sim.advance(at("2026-03-02T10:05:00Z"));
+    assert_eq!(sim.sends.iter().map(|it| it.template.as_str()).collect::<Vec<_>>(), ["receipt"]);
+    assert!(sim.reason(Outcome::Sent).starts_with("stale: decided without"), "{}", sim.reason(Outcome::Sent));
+    assert!(sim.reason(Outcome::Waiting).starts_with("stale: "));
+    sim.stale = false;
+    sim.advance(at("2026-03-02T10:06:00Z"));
+    assert_eq!(sim.sends.last().map(|it| it.template.as_str()), Some("news"), "as soon as they are complete");
+}

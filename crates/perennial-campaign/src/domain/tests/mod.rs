@@ -32,6 +32,8 @@ pub struct Sim {
     pub decisions: Vec<Decision>,
     pub rows: Vec<Row>,
     /// How far the clock is ahead of what is applied.
+    /// What others derive is not there yet.
+    pub stale: bool,
     pub behind: i64,
     pub timer: Option<i64>,
     facts: u128,
@@ -73,6 +75,7 @@ impl Sim {
             decisions: vec![],
             rows: vec![],
             behind: 0,
+            stale: false,
             timer: None,
             facts: profile << 64,
         }
@@ -107,6 +110,7 @@ impl Sim {
             at,
             now: from_micros(micros(at) + self.behind),
             historical,
+            stale: self.stale,
             effects: Default::default(),
         };
         run(&mut step, &mut self.state);
