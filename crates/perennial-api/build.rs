@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Asked when run, not when compiled: a second clone may share what was built.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&here).join("../../proto");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
