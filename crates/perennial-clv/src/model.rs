@@ -284,6 +284,27 @@ impl Model {
         }
     }
 
+    /// [`Model::expected`] for many horizons at once, which costs little more than one.
+    #[must_use]
+    pub fn expected_at(&self, it: &Summary, horizons: &[f64]) -> Vec<f64> {
+        match self.inner() {
+            Ok(model) => {
+                let alive = model.p_alive(it);
+                let times: Vec<f64> = horizons.iter().map(|horizon| clean(model, it, *horizon)).collect();
+                model.expected_if_alive(it, &times).iter().map(|value| finite(alive * value)).collect()
+            }
+            Err(stack) => {
+                let mut sums = vec![0.0; horizons.len()];
+                for (weight, model) in stack.members() {
+                    for (sum, value) in sums.iter_mut().zip(model.expected_at(it, horizons)) {
+                        *sum += weight * value;
+                    }
+                }
+                sums
+            }
+        }
+    }
+
     /// Expected orders within `horizon`, each discounted by e^(−`rate`·t) from the end of the history: DERT where
     /// the horizon is infinite. `rate` is continuous and per unit of time ([`crate::continuous_rate`]); a negative
     /// one counts as 0.

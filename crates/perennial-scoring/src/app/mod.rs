@@ -1,7 +1,9 @@
 //! The use cases: one method each.
 
 mod fitting;
+mod looking_back;
 mod models;
+mod runs;
 mod scores;
 
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use perennial_store::Store;
 use perennial_types::{Clock, Timestamp, from_micros, micros};
 
 pub use fitting::FitRequest;
-pub use scores::{Score, Summary};
+pub use runs::Standing;
+pub use scores::{Explanation, MemberForecast, Score, Summary};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};

@@ -10,7 +10,7 @@ use super::ledger::{DAYS_PER_WEEK, earned, spend, summary};
 use super::model::{Fitted, InForce, Population};
 
 /// Weeks of a year.
-const YEAR: f64 = 365.25 / DAYS_PER_WEEK;
+pub const YEAR: f64 = 365.25 / DAYS_PER_WEEK;
 /// Weeks of 90 days.
 const NINETY_DAYS: f64 = 90.0 / DAYS_PER_WEEK;
 /// What stands for "without end" where an interval needs an end, in years.
