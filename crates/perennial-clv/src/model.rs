@@ -90,6 +90,7 @@ pub enum Given {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a model is read a million times and copied seldom")]
 pub enum Model {
     /// BG/NBD, MBG/NBD and their regular forms.
     BetaGeometric(BetaGeometric),

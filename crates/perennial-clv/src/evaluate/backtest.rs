@@ -261,6 +261,9 @@ struct Foretold {
     covered: bool,
 }
 
+/// A history, and what all who share it have in common: counts, mean, variance, and the 0.1, 0.5 and 0.9 quantiles.
+type Shared = ((u32, u64, u64), Counts, f64, f64, (usize, usize, usize));
+
 /// Customers with the same history share their distribution.
 fn foretell<P: Purchases>(
     model: &Model,
@@ -275,14 +278,15 @@ fn foretell<P: Purchases>(
     };
     order.sort_unstable_by_key(|&i| key(i));
     let parts = parallel::map(&order, |order| {
-        let mut before: Option<(_, Counts, f64, f64, (usize, usize, usize))> = None;
+        // The history, and what is the same for all who share it.
+        let mut before: Option<Shared> = None;
         let mut found = Vec::with_capacity(order.len());
         for &i in order {
             let it = match before.take() {
                 Some(it) if it.0 == key(i) => it,
                 _ => {
                     let it = &known[i].1;
-                    let counts = model.counts_to(it, horizon, 1e-10);
+                    let counts: Counts = model.counts_to(it, horizon, 1e-10);
                     let variance = counts.variance();
                     let quantiles = (counts.quantile(0.1), counts.quantile(0.5), counts.quantile(0.9));
                     (key(i), counts, model.expected(it, horizon), variance, quantiles)

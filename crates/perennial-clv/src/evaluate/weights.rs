@@ -8,7 +8,7 @@ const PRIOR: f64 = 10.0;
 
 /// Weights that maximise Σ ln Σ_k w_k p_k over rows of chances, one for each member, by expectation and maximisation,
 /// under a weak prior that all are alike. The problem is concave: there is one answer.
-pub(super) fn learn<'a>(rows: &[&'a [f64]], members: usize) -> Vec<f64> {
+pub(super) fn learn(rows: &[&[f64]], members: usize) -> Vec<f64> {
     let mut weights = vec![1.0 / members as f64; members];
     for _ in 0..MOST_STEPS {
         let mut sums = vec![PRIOR / members as f64; members];

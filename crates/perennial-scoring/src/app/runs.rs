@@ -7,6 +7,8 @@ use jiff::SignedDuration;
 use perennial_store::{Store, StoreError};
 use perennial_types::{Timestamp, Workspace, new_id};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -20,6 +22,41 @@ use crate::store::{self, Run, RunState};
 /// A fit that has not been heard of for so long, in hours, died with its process.
 const SILENCE: i64 = 1;
 
+/// A fit that somebody asked for.
+#[derive(Debug)]
+pub struct Job {
+    workspace: Workspace,
+    id: Uuid,
+    request: FitRequest,
+}
+
+/// Does the fits that are asked for, one after the other: each holds all purchase days of a workspace in memory.
+pub struct Runner {
+    app: Arc<App>,
+    jobs: UnboundedReceiver<Job>,
+}
+
+impl Runner {
+    /// A runner of some jobs.
+    #[must_use]
+    pub fn new(app: Arc<App>, jobs: UnboundedReceiver<Job>) -> Self {
+        Self { app, jobs }
+    }
+
+    /// Works until it is told to stop; what is under way then is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                job = self.jobs.recv() => match job {
+                    Some(job) => self.app.run(job, &stop).await,
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
 /// A fit with the model it registered.
 pub type Standing = (Run, Option<Registered>);
 
@@ -28,7 +65,7 @@ impl App {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn start_fit(self: &Arc<Self>, workspace: &Workspace, request: FitRequest) -> Result<Standing> {
+    pub async fn start_fit(&self, workspace: &Workspace, request: FitRequest) -> Result<Standing> {
         let now = self.clock.now();
         let run = Run {
             id: new_id(now),
@@ -44,37 +81,43 @@ impl App {
         let tx = self.store.write().await?;
         store::begin(&tx, workspace, &run).await?;
         Store::commit(tx).await?;
-        let (app, of, id) = (self.clone(), workspace.clone(), run.id);
-        tokio::spawn(async move {
-            let result = app.fit_now(&of, request, app.watch(&of, id)).await;
-            let end = match &result {
-                Ok(model) => (RunState::Done, Some(model.version), String::new()),
-                Err(Error::Cancelled) => (RunState::Cancelled, None, Error::Cancelled.to_string()),
-                Err(error) => (RunState::Failed, None, error.to_string()),
-            };
-            if let Err(error) = app.end(&of, id, end).await {
-                warn!(workspace = %of, fit = %id, error = %perennial_rpc::Chain(&error), "the end of a fit cannot be noted");
-            }
-        });
+        let job = Job { workspace: workspace.clone(), id: run.id, request };
+        // The runner lives as long as the service; after that nobody waits.
+        let _ = self.jobs.send(job);
         Ok((run, None))
     }
 
-    /// Notes each step of a fit in the database, and looks there whether somebody wants it to stop.
-    fn watch(&self, workspace: &Workspace, id: Uuid) -> Watch {
+    /// Does one job to its end.
+    async fn run(&self, job: Job, stop: &CancellationToken) {
+        let Job { workspace, id, request } = job;
+        let result = self.fit_now(&workspace, request, self.watch(&workspace, id, stop.clone())).await;
+        let end = match &result {
+            Ok(model) => (RunState::Done, Some(model.version), String::new()),
+            Err(Error::Cancelled) => (RunState::Cancelled, None, Error::Cancelled.to_string()),
+            Err(error) => (RunState::Failed, None, error.to_string()),
+        };
+        if let Err(error) = self.end(&workspace, id, end).await {
+            warn!(%workspace, fit = %id, error = %perennial_rpc::Chain(&error), "the end of a fit cannot be noted");
+        }
+    }
+
+    /// Notes each step of a fit in the database, and looks there whether somebody wants it to stop; the end of the service
+    /// stops it, too.
+    fn watch(&self, workspace: &Workspace, id: Uuid, stop: CancellationToken) -> Watch {
         let (store, clock, workspace) = (self.store.clone(), self.clock.clone(), workspace.clone());
         let (handle, stopped) = (Handle::current(), AtomicBool::new(false));
         Box::new(move |step: Step| {
             // Once it was told to stop it stays told.
-            if stopped.load(Ordering::Relaxed) {
+            if stop.is_cancelled() || stopped.load(Ordering::Relaxed) {
                 return true;
             }
             let noted = handle.block_on(note(&store, &workspace, id, clock.now(), step));
-            let stop = noted.unwrap_or_else(|error| {
+            let told = noted.unwrap_or_else(|error| {
                 warn!(%workspace, fit = %id, error = %perennial_rpc::Chain(&error), "a step of a fit cannot be noted");
                 false
             });
-            stopped.store(stop, Ordering::Relaxed);
-            stop
+            stopped.store(told, Ordering::Relaxed);
+            told
         })
     }
 

@@ -103,6 +103,9 @@ pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<f64>) -> anyh
     })
 }
 
+/// One of a pair.
+type Side = fn(&(f64, f64)) -> f64;
+
 /// Pairs of bars, the second one beside the first.
 pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyhow::Result<String> {
     drawn(|area| {
@@ -124,8 +127,7 @@ pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyh
             .x_label_formatter(&|it| format!("{it:.0}"))
             .draw()
             .map_err(failed)?;
-        let sides: [(fn(&(f64, f64)) -> f64, f64, RGBColor); 2] =
-            [(|it| it.0, -0.38, EXPECTED), (|it| it.1, 0.02, ACTUAL)];
+        let sides: [(Side, f64, RGBColor); 2] = [(|it| it.0, -0.38, EXPECTED), (|it| it.1, 0.02, ACTUAL)];
         for ((value, left, colour), name) in sides.into_iter().zip(names) {
             let bars = pairs.iter().enumerate().map(|(i, pair)| {
                 let from = i as f64 + 1.0 + left;

@@ -21,7 +21,7 @@ const ALIASES: [(&str, &str); 6] = [
 
 /// A model, in continuous time or over discrete occasions.
 enum Predictor {
-    Times(Model),
+    Times(Box<Model>),
     Occasions(BgBb),
 }
 
@@ -34,6 +34,9 @@ struct Row {
     horizon: f64,
     ln_gaps: f64,
 }
+
+/// A line of the file, and what is said of it or what is wrong with it.
+type Said = (usize, Result<(Row, Answer), String>);
 
 /// What is said of one row.
 struct Answer {
@@ -51,7 +54,7 @@ pub fn run(format: Format, kind: &str, parameters: &[String], file: &Path) -> an
     let model = predictor(kind, parameters)?;
     let text = read(file)?;
     let rows = rows(&text)?;
-    let answers: Vec<(usize, Result<(Row, Answer), String>)> =
+    let answers: Vec<Said> =
         rows.into_iter().map(|(line, row)| (line, row.and_then(|row| Ok((row, model.say(&row)?))))).collect();
     let wrong = answers.iter().filter(|it| it.1.is_err()).count();
     match format {
@@ -64,7 +67,7 @@ pub fn run(format: Format, kind: &str, parameters: &[String], file: &Path) -> an
     Ok(())
 }
 
-fn as_json((line, answer): &(usize, Result<(Row, Answer), String>)) -> Value {
+fn as_json((line, answer): &Said) -> Value {
     match answer {
         Ok((row, it)) => json!({
             "line": line, "x": row.x, "t_x": row.t_x, "T": row.age, "horizon": row.horizon,
@@ -75,7 +78,7 @@ fn as_json((line, answer): &(usize, Result<(Row, Answer), String>)) -> Value {
     }
 }
 
-fn as_table(answers: &[(usize, Result<(Row, Answer), String>)]) -> String {
+fn as_table(answers: &[Said]) -> String {
     let right = Align::Right;
     let mut table = Table::new([
         ("line", right),
@@ -143,12 +146,12 @@ fn predictor(kind: &str, parameters: &[String]) -> anyhow::Result<Predictor> {
         let [alpha, beta, gamma, delta] = BgBb::PARAMETERS.map(of);
         return Ok(Predictor::Occasions(BgBb::new(alpha, beta, gamma, delta)?));
     }
-    Ok(Predictor::Times(Model::from_params(kind.parse()?, given)?))
+    Ok(Predictor::Times(Box::new(Model::from_params(kind.parse()?, given)?)))
 }
 
 impl Predictor {
     fn say(&self, row: &Row) -> Result<Answer, String> {
-        if !(row.horizon >= 0.0) {
+        if row.horizon.is_nan() || row.horizon < 0.0 {
             return Err(format!("horizon: must not be negative (got {})", row.horizon));
         }
         match self {
