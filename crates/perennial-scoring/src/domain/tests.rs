@@ -310,6 +310,25 @@ fn a_robot_is_left_out_of_the_fit_and_named() {
 }
 
 #[test]
+fn values_without_a_mean_are_said_to_be_so_and_still_give_a_value() {
+    // From cents to millions, each customer always the same.
+    let mut ledger = Ledger::default();
+    for c in 0..400_i32 {
+        for n in 0..2 + c % 3 {
+            let value = 2_i64.pow((c % 28) as u32) * (100 + i64::from((c * 7 + n * 13) % 40));
+            let day = c % 90 + n * (15 + c % 11);
+            ledger.push(PurchaseDay { day, orders: 1, revenue: value, profit: value / 2 }, n == 0);
+        }
+    }
+    let found = fit::run(&ledger, &asked(Some(Kind::MbgNbd), 300), |_| false).unwrap().finding;
+    let spend = &found.fitted.as_ref().unwrap().spend.model;
+    assert!(spend.q() <= 1.0, "{spend:?}");
+    assert!(found.notes.iter().any(|it| it.contains("q ≤ 1")), "{:?}", found.notes);
+    let unknown = spend.expected(&perennial_clv::Spend::UNKNOWN);
+    assert!(unknown.is_finite() && unknown > 0.0);
+}
+
+#[test]
 fn a_fit_can_be_stopped_before_any_step_and_tells_of_each() {
     let ledger = shop(300);
     let mut told = Vec::new();
