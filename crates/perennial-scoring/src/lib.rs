@@ -53,7 +53,8 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let (app, jobs) = App::new(store, reader.clone(), feed.clone(), clock, bell, settings);
     let app = Arc::new(app);
     let runner = Runner::new(app.clone(), jobs);
-    let server = perennial_rpc::server!(ScoringServiceServer::new(Edge::new(app.clone())));
+    let server =
+        perennial_rpc::server!(ScoringServiceServer::new(Edge::new(app.clone(), host.cache.clone())));
     let mut service = Service::new(NAME).grpc(server).feed(feed).reader(reader).task(
         "fits asked for",
         move |stop| async move {

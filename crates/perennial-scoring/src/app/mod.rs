@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use fitting::FitRequest;
 pub use runs::{Job, Runner, Standing};
-pub use scores::{Explanation, MemberForecast, Score, Summary};
+pub use scores::{Explanation, MemberForecast, Score, Summary, unknown};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};

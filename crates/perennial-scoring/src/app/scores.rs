@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use perennial_clv::{Spend, continuous_rate};
 use perennial_types::{Currency, ProfileId, Timestamp, Workspace};
+use sha2::{Digest, Sha256};
 
 use super::App;
 use super::fitting::blocking;
@@ -18,6 +19,28 @@ use crate::store::{self, Reach};
 
 /// Customers of a page of an export.
 pub const PAGE: i64 = 1_000;
+
+/// Customers that are to be scored.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The model in force.
+    force: Option<Arc<InForce>>,
+    /// Who, and what they ordered.
+    customers: Vec<(ProfileId, Customer)>,
+    /// The instant of the score.
+    at: Timestamp,
+}
+
+impl Known {
+    /// Keeps only those at positions that are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(usize) -> bool) {
+        let mut position = 0;
+        self.customers.retain(|_| {
+            position += 1;
+            wanted(position - 1)
+        });
+    }
+}
 
 /// Everything known of one customer's value at an instant.
 #[derive(Clone, Debug)]
@@ -100,20 +123,6 @@ pub struct MemberForecast {
 }
 
 impl App {
-    /// Scores one profile, as of now or of an instant in the past.
-    ///
-    /// # Errors
-    /// If it is not known.
-    pub async fn score(
-        &self,
-        workspace: &Workspace,
-        profile: ProfileId,
-        as_of: Option<Timestamp>,
-    ) -> Result<Score> {
-        let found = self.scores(workspace, &[profile], as_of).await?.pop();
-        found.ok_or_else(|| unknown(workspace, profile))
-    }
-
     /// Scores some profiles; those that are not known are left out.
     ///
     /// As of an instant in the past, orders placed later do not count, and the model is the one that was in force then.
@@ -126,14 +135,41 @@ impl App {
         profiles: &[ProfileId],
         as_of: Option<Timestamp>,
     ) -> Result<Vec<Score>> {
-        let (force, known, at) = self.known(workspace, profiles, as_of).await?;
+        self.judge(self.known(workspace, profiles, as_of).await?).await
+    }
+
+    /// Scores customers that were read before.
+    ///
+    /// # Errors
+    /// If the calculation dies.
+    pub async fn judge(&self, known: Known) -> Result<Vec<Score>> {
         let settings = self.settings.clone();
         blocking(move || {
+            let Known { force, customers, at } = known;
             let judge =
                 Judge { rules: &settings.rules, calendar: &settings.calendar, force: force.as_deref() };
-            known.into_iter().map(|(profile, customer)| score(&judge, profile, &customer, at)).collect()
+            customers.into_iter().map(|(profile, customer)| score(&judge, profile, &customer, at)).collect()
         })
         .await
+    }
+
+    /// A name for each score that changes with anything the score depends on: the orders, the model, the day, the rules.
+    /// Whatever is kept under it can never be out of date.
+    #[must_use]
+    pub fn prints(&self, known: &Known) -> Vec<String> {
+        let label = known.force.as_ref().map_or("", |it| it.label.as_str());
+        let day = self.settings.calendar.day(known.at);
+        let common = format!("{label} {day} {:?}", self.settings.rules);
+        let print = |(profile, customer): &(ProfileId, Customer)| {
+            let mut hash = Sha256::new();
+            hash.update(profile.0.as_bytes());
+            hash.update(common.as_bytes());
+            // What has no JSON has no equal, either.
+            hash.update(serde_json::to_vec(customer).unwrap_or_else(|_| known.at.to_string().into_bytes()));
+            let hex = hash.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect::<String>();
+            format!("score/{hex}")
+        };
+        known.customers.iter().map(print).collect()
     }
 
     /// Says what a score is made of.
@@ -146,8 +182,8 @@ impl App {
         profile: ProfileId,
         as_of: Option<Timestamp>,
     ) -> Result<Explanation> {
-        let (force, mut known, at) = self.known(workspace, &[profile], as_of).await?;
-        let (_, customer) = known.pop().ok_or_else(|| unknown(workspace, profile))?;
+        let Known { force, mut customers, at } = self.known(workspace, &[profile], as_of).await?;
+        let (_, customer) = customers.pop().ok_or_else(|| unknown(workspace, profile))?;
         let settings = self.settings.clone();
         blocking(move || {
             let judge =
@@ -165,12 +201,16 @@ impl App {
         Ok(store::profiles_after(self.store.read(), workspace, after, PAGE).await?)
     }
 
-    async fn known(
+    /// Reads some profiles and the model in force; those that are not known are left out.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn known(
         &self,
         workspace: &Workspace,
         profiles: &[ProfileId],
         as_of: Option<Timestamp>,
-    ) -> Result<(Option<Arc<InForce>>, Vec<(ProfileId, Customer)>, Timestamp)> {
+    ) -> Result<Known> {
         let db = self.store.read();
         let now = self.clock.now();
         let as_of = as_of.filter(|it| *it < now);
@@ -192,8 +232,8 @@ impl App {
             }
             then
         };
-        let known = profiles.iter().filter_map(|it| Some((*it, then(states.remove(it)?)))).collect();
-        Ok((force, known, as_of.unwrap_or(now)))
+        let customers = profiles.iter().filter_map(|it| Some((*it, then(states.remove(it)?)))).collect();
+        Ok(Known { force, customers, at: as_of.unwrap_or(now) })
     }
 
     /// All customers together.
@@ -232,7 +272,8 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
     }
 }
 
-fn unknown(workspace: &Workspace, profile: ProfileId) -> Error {
+/// Nobody is known by this id.
+pub fn unknown(workspace: &Workspace, profile: ProfileId) -> Error {
     Error::NoProfile(format!("{}/profiles/{profile}", workspace.resource()))
 }
 

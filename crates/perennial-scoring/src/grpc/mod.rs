@@ -4,17 +4,20 @@ mod reports;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use perennial_api::scoring::v1 as api;
 use perennial_api::scoring::v1::scoring_service_server::ScoringService;
+use perennial_cache::Cache;
 use perennial_rpc::{Field, Invalid, Page, request_id, resource, status, time, workspace};
 use perennial_types::{ProfileId, Timestamp, Workspace};
+use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::app::{App, FitRequest};
+use crate::app::{App, FitRequest, unknown};
 use crate::config::kind_of;
 use crate::domain::calendar::day_of_text;
 use crate::error::Error;
@@ -25,16 +28,50 @@ const MOST_PROFILES: usize = 1_000;
 /// Days a backtest forecasts, at most: ten years.
 const MOST_HORIZON: i32 = 3_660;
 
+/// How long a score is kept: the day it is of ends before.
+const KEPT: Duration = Duration::from_secs(86_400);
+
 /// The gRPC edge.
 pub struct Edge {
     app: Arc<App>,
+    cache: Cache,
 }
 
 impl Edge {
     /// The edge of some use cases.
     #[must_use]
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app }
+    pub fn new(app: Arc<App>, cache: Cache) -> Self {
+        Self { app, cache }
+    }
+
+    /// Scores of some profiles: kept ones where nothing they depend on has changed, each as of the instant it was worked
+    /// out, on the same day; those of the past are worked out anew.
+    async fn scored(
+        &self,
+        workspace: &Workspace,
+        profiles: &[ProfileId],
+        as_of: Option<Timestamp>,
+    ) -> Result<Vec<api::Score>, Error> {
+        let mut known = self.app.known(workspace, profiles, as_of).await?;
+        if as_of.is_some() {
+            let scores = self.app.judge(known).await?;
+            return Ok(scores.iter().map(|it| wire::score(workspace, it)).collect());
+        }
+        let keys = self.app.prints(&known);
+        let kept = self.cache.get_many(workspace, &keys).await;
+        let mut scores: Vec<Option<api::Score>> =
+            kept.into_iter().map(|it| api::Score::decode(it?).ok()).collect();
+        let missing: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].is_none()).collect();
+        known.retain(|i| scores[i].is_none());
+        let fresh = self.app.judge(known).await?;
+        let mut puts = Vec::with_capacity(fresh.len());
+        for (i, score) in missing.into_iter().zip(&fresh) {
+            let score = wire::score(workspace, score);
+            puts.push(self.cache.put(workspace, &keys[i], score.encode_to_vec(), KEPT));
+            scores[i] = Some(score);
+        }
+        futures::future::join_all(puts).await;
+        Ok(scores.into_iter().flatten().collect())
     }
 }
 
@@ -225,8 +262,8 @@ impl ScoringService for Edge {
     ) -> Result<Response<api::Score>, Status> {
         let (workspace, profile) = profile("name", &request.get_ref().name)?;
         let at = as_of(request.get_ref().as_of_time.as_ref())?;
-        let score = self.app.score(&workspace, profile, at).await.map_err(refuse)?;
-        Ok(Response::new(wire::score(&workspace, &score)))
+        let score = self.scored(&workspace, &[profile], at).await.map_err(refuse)?.pop();
+        score.map(Response::new).ok_or_else(|| refuse(unknown(&workspace, profile)))
     }
 
     async fn batch_get_scores(
@@ -251,8 +288,7 @@ impl ScoringService for Edge {
             }
         }
         invalid.into_result()?;
-        let scores = self.app.scores(&workspace, &profiles, None).await.map_err(refuse)?;
-        let scores = scores.iter().map(|it| wire::score(&workspace, it)).collect();
+        let scores = self.scored(&workspace, &profiles, None).await.map_err(refuse)?;
         Ok(Response::new(api::BatchGetScoresResponse { scores }))
     }
 

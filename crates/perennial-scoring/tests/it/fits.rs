@@ -1,9 +1,9 @@
 //! Fitting, publishing, and what publication does to scores.
 
 use perennial_api::scoring::v1::{
-    BacktestRequest, CancelFitRequest, ExplainScoreRequest, ExportScoresRequest, FitModelRequest,
-    FitOperation, GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest, ListModelsRequest,
-    ModelState, Score, StartFitRequest,
+    BacktestRequest, BatchGetScoresRequest, CancelFitRequest, ExplainScoreRequest, ExportScoresRequest,
+    FitModelRequest, FitOperation, GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest,
+    ListModelsRequest, ModelState, Score, StartFitRequest,
 };
 use perennial_scoring::Config;
 use tonic::Code;
@@ -261,4 +261,31 @@ async fn a_score_of_the_past_knows_the_orders_and_the_model_of_then() {
         assert!(drift.verdict.contains("no week has passed"), "{drift:?}");
         shop.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_score_is_never_out_of_date() {
+    let mut shop = with_customers(databases("kept").remove(0)).await;
+    shop.fit("mbg-nbd", "", true).await.unwrap();
+    let hits = |shop: &Shop| shop.host.cache.counts().hits;
+    let first = shop.score(profile(7)).await.unwrap();
+    let before = hits(&shop);
+    assert_eq!(shop.score(profile(7)).await.unwrap(), first);
+    assert_eq!(hits(&shop), before + 1, "kept");
+    // Another order, another model, another day: each is another score, at once.
+    shop.receive(vec![(profile(7), day(20_360), placed("more", 5_000))]).await;
+    let more = shop.score(profile(7)).await.unwrap();
+    assert_eq!(more.orders, first.orders + 1);
+    shop.fit("bg-nbd", "", true).await.unwrap();
+    assert!(shop.score(profile(7)).await.unwrap().model.starts_with("bg-nbd@"));
+    shop.until(day(20_361)).await;
+    let later = shop.score(profile(7)).await.unwrap();
+    assert!(later.age_weeks > more.age_weeks);
+    assert_eq!(hits(&shop), before + 1, "none of them was kept");
+    let names = [7, 8].map(|n| format!("{PARENT}/profiles/{}", profile(n)));
+    let request = BatchGetScoresRequest { parent: PARENT.to_owned(), names: names.into() };
+    let both = shop.client.clone().batch_get_scores(request).await.unwrap().into_inner().scores;
+    assert_eq!((both.len(), &both[0]), (2, &later));
+    assert_eq!(hits(&shop), before + 2);
+    shop.close().await;
 }
