@@ -111,7 +111,7 @@ pub struct Selection {
 ///
 /// The score is the mean logarithm of the chance given to the count that came. The weights by which the stack is judged
 /// at one origin are learnt at the others. The first kind serves unless another one, or the stack, is better by two
-/// standard errors over customers; nothing that loses to repeating the last window, is miscalibrated or cannot be fitted
+/// standard errors over customers; then the stack does, unless a single kind is better than it by as much. Nothing that loses to repeating the last window, is miscalibrated or cannot be fitted
 /// is chosen. Nothing after the last hold-out is looked at.
 #[must_use]
 pub fn select<P: Purchases>(
@@ -162,27 +162,20 @@ fn settle(rounds: &[Round], kinds: &[Kind]) -> Selection {
             }
         }
     }
-    let score = |it: &Entry| it.contender.score.unwrap_or(f64::NEG_INFINITY);
-    let better = |it: &&Entry| {
-        it.contender.refused.is_none()
-            && it.contender.gain.is_some_and(|(mean, error)| mean > CLEARLY * error && mean > 0.0)
-    };
-    let winner = entries.iter().filter(better).max_by(|a, b| score(a).total_cmp(&score(b)));
-    let winner = winner.or_else(|| reference.map(|it| &entries[it]));
+    let winner = reference.map(|it| win(rounds, &entries, it));
     let why = match (winner, reference) {
         (None, _) if rounds.is_empty() => "the history is too short to hold anything out".to_owned(),
-        (Some(it), Some(first)) if it.contender.name != entries[first].contender.name => {
-            let (mean, error) = it.contender.gain.unwrap_or_default();
-            format!(
-                "{} gave what came a better score than {}, by {mean:.4} ± {error:.4} a customer",
-                it.contender.name, entries[first].contender.name
-            )
+        (Some(winner), Some(first)) if winner != first => {
+            let (mean, error) = entries[winner].contender.gain.unwrap_or_default();
+            let (name, other) = (&entries[winner].contender.name, &entries[first].contender.name);
+            format!("{name} gave what came a better score than {other}, by {mean:.4} ± {error:.4} a customer")
         }
-        (Some(it), _) => {
-            format!("no other model is better than {} by two standard errors", it.contender.name)
+        (Some(winner), _) => {
+            format!("no other model is better than {} by two standard errors", entries[winner].contender.name)
         }
         (None, _) => "no model may be published".to_owned(),
     };
+    let winner = winner.map(|it| &entries[it]);
     let level_spread = winner.map_or(PRIOR_SPREAD, |it| spread(rounds, it));
     let deciles = winner.map(|it| deciles(rounds, it)).unwrap_or_default();
     let chosen = winner.and_then(|it| it.contender.kind);
@@ -202,6 +195,26 @@ fn settle(rounds: &[Round], kinds: &[Kind]) -> Selection {
         contenders,
         level_spread,
         deciles,
+    }
+}
+
+/// The reference serves unless something is clearly better. Then the stack does, which leans on no single model being
+/// right, unless a single model is clearly better than the stack, too.
+fn win(rounds: &[Round], entries: &[Entry], reference: usize) -> usize {
+    let may = |i: &usize| entries[*i].contender.refused.is_none() && *i != reference;
+    let clearly = |i: usize, than: usize| {
+        let (mean, error) = gain(rounds, &entries[i], &entries[than]);
+        mean > 0.0 && mean > CLEARLY * error
+    };
+    let best = |than: usize| {
+        let score = |i: &usize| entries[*i].contender.score.unwrap_or(f64::NEG_INFINITY);
+        let better = (0..entries.len()).filter(may).filter(|&i| i != than && clearly(i, than));
+        better.max_by(|a, b| score(a).total_cmp(&score(b)))
+    };
+    let Some(better) = best(reference) else { return reference };
+    match (0..entries.len()).filter(may).find(|&i| entries[i].contender.kind == Some(Kind::Stack)) {
+        Some(stack) => best(stack).unwrap_or(stack),
+        None => better,
     }
 }
 
