@@ -16,7 +16,7 @@ fn orders(folder: &Path) -> String {
     };
     let start: jiff::civil::Date = "2024-01-01".parse().unwrap();
     for c in 0..260 {
-        let (mut day, gap, lives) = (draw(120), 5 + draw(40), draw(360));
+        let (mut day, gap, lives) = (draw(120), 5 + draw(40), draw(1_500));
         let (first, price) = (day, 10 + draw(50));
         while day < 420 && day <= first + lives {
             let date = start.checked_add(jiff::Span::new().days(i64::try_from(day).unwrap())).unwrap();

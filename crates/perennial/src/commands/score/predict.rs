@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn rows_are_answered_by_the_model_and_bad_ones_named() {
-        let text = "horizon,x,t_x,T\n39,2,30.43,38.86\n39,2,50,38.86\n39,two,1,2\n39,1.5,1,2\n-1,0,0,2\n39,20000,51.9,52\n";
+        let text = "horizon,x,t_x,T\n39,2,30.43,38.86\n39,2,50,38.86\n39,two,1,2\n39,1.5,1,2\n-1,0,0,2\n39,20000,52,52\n";
         let got = said("bgnbd", "r=0.2426,alpha=4.4136,a=0.7929,b=2.4259", text);
         let (ll, alive, expected) = got[0].clone().unwrap();
         assert!(
