@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
 use perennial_clv::simulate::Chance;
-use perennial_clv::{GammaGamma, Kind, Model, Rows, Spend, Stack, Summary, Valuation, fit};
+use perennial_clv::{GammaGamma, Given, Kind, Model, Rows, Spend, Stack, Summary, Valuation, fit};
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
@@ -42,6 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let valuation = Valuation::new(orders, spend, 52.0, 0.002)?;
         timed(&format!("value with intervals, {}", orders.kind()), || {
             black_box(valuation.value_all(&customers));
+        });
+        timed(&format!("next order and lapse of every tenth, {}", orders.kind()), || {
+            for (it, _, _) in customers.iter().step_by(10) {
+                black_box(orders.next_order_quantile(&it.at_last_purchase(), 0.8, Given::Alive));
+                black_box(orders.lapse_after(it, 0.2));
+            }
         });
     }
     Ok(())

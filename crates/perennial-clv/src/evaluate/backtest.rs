@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 const SEED: u64 = 7;
 
 /// Blocks of customers whose totals are judged: at least so many customers each, and so many blocks at most.
-const BLOCKS: (usize, usize) = (25, 40);
+const BLOCKS: (usize, usize) = (25, 20);
 
 /// Standard deviations of a normal distribution that hold 80 % of it.
 const EIGHTY: f64 = 1.281_551_565_5;
