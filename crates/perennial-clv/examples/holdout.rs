@@ -5,6 +5,7 @@
 //! and days held out.
 
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
+#![expect(clippy::approx_constant, reason = "an error that only looks like π")]
 
 use perennial_clv::History;
 use perennial_clv::evaluate::{Backtest, COMPETITORS, backtest};

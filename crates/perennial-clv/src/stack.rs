@@ -101,9 +101,13 @@ impl Stack {
     /// The mean over those members in which this customer can have dropped out: the NBD, and the plain BG forms for
     /// x = 0, say 1 whatever happens, which is a convention and no forecast. 1 if there is none.
     pub(crate) fn p_alive(&self, it: &Summary) -> f64 {
+        self.mean_alive(it, Model::p_alive)
+    }
+
+    fn mean_alive(&self, it: &Summary, p_alive: impl Fn(&Model, &Summary) -> f64) -> f64 {
         let (mut sum, mut weights) = (0.0, 0.0);
         for (weight, model) in self.members().filter(|(_, model)| model.can_drop_out(it)) {
-            sum += weight * model.p_alive(it);
+            sum += weight * p_alive(&model, it);
             weights += weight;
         }
         if weights > 0.0 { sum / weights } else { 1.0 }
@@ -150,19 +154,25 @@ impl Stack {
 
     /// Of a mixture, between the least and the greatest of its members' own quantiles.
     pub(crate) fn next_order_quantile(&self, it: &Summary, q: f64, given: Given) -> Option<f64> {
-        let alive = self.known_alive(it, Given::Alive);
+        // Each member's share of those who are alive.
+        let members: Vec<(f64, Model)> =
+            self.members().map(|(w, model)| (w * model.p_alive_fast(it), model)).collect();
+        let alive: f64 = members.iter().map(|it| it.0).sum::<f64>().max(f64::MIN_POSITIVE);
         let conditional = if given == Given::Alive { q } else { q / alive };
         if conditional.is_nan() || conditional >= 1.0 {
             return None;
         }
-        let own: Vec<Option<f64>> = self
-            .members()
+        let own: Vec<Option<f64>> = members
+            .iter()
             .map(|(_, model)| model.next_order_quantile(it, conditional, Given::Alive))
             .collect();
         let found = || own.iter().flatten().copied();
         let low = found().min_by(f64::total_cmp)?;
         let mut high = found().max_by(f64::total_cmp)?;
-        let short = |t: f64| self.order_within(it, t, Given::Alive) - conditional;
+        let within = |t: f64| -> f64 {
+            members.iter().map(|(share, model)| share * model.order_within(it, t, Given::Alive)).sum()
+        };
+        let short = |t: f64| within(t) / alive - conditional;
         if own.iter().any(Option::is_none) {
             if 1.0 - self.never_orders(it, Given::Alive) <= conditional {
                 return None;
@@ -177,7 +187,7 @@ impl Stack {
         if low >= high || low <= 0.0 {
             return Some(low);
         }
-        Some(root::between(low.ln(), high.ln(), |v| short(v.exp())).exp().clamp(low, high))
+        Some(root::between_within(low.ln(), high.ln(), 1e-11, |v| short(v.exp())).exp().clamp(low, high))
     }
 
     pub(crate) fn lapse_after(&self, it: &Summary, threshold: f64) -> Option<f64> {
@@ -188,22 +198,24 @@ impl Stack {
         if self.p_alive(&last) < threshold {
             return Some(0.0);
         }
-        // Between the members' own instants.
-        let own: Vec<f64> = self
-            .members()
-            .filter(|(_, model)| model.can_drop_out(&last))
-            .filter_map(|(_, model)| model.lapse_after(it, threshold))
-            .collect();
+        // Between the members' own instants, as a logarithm of time, on which P(alive) falls about evenly.
+        let able: Vec<(f64, Model)> = self.members().filter(|(_, model)| model.can_drop_out(&last)).collect();
+        let own: Vec<f64> = able.iter().filter_map(|(_, model)| model.lapse_after(it, threshold)).collect();
         let low = own.iter().copied().min_by(f64::total_cmp)?;
         let mut high = own.iter().copied().max_by(f64::total_cmp)?.max(1e-9);
-        let above =
-            |silence: f64| it.at_age(it.t_x() + silence).map_or(-1.0, |it| self.p_alive(&it) - threshold);
+        let weights: f64 = able.iter().map(|it| it.0).sum();
+        let above = |silence: f64| {
+            let Some(then) = it.at_age(it.t_x() + silence) else { return -1.0 };
+            let alive: f64 = able.iter().map(|(weight, model)| weight * model.p_alive_fast(&then)).sum();
+            alive / weights - threshold
+        };
         while above(high) > 0.0 {
             if high > 1e300 {
                 return None;
             }
             high *= 16.0;
         }
-        Some(root::between(low, high, above))
+        let (from, to) = (low.max(1e-9 * high).ln(), high.ln());
+        Some(root::between_within(from, to, 1e-11, |v| above(v.exp())).exp())
     }
 }

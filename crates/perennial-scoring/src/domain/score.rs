@@ -131,11 +131,18 @@ impl Judge<'_> {
         }
         if let Some(fitted) = self.fitted() {
             let model = &fitted.orders.model;
-            let rhythm = model.next_order_quantile(&it, rules.overdue_quantile, Given::Alive);
-            if let Some(weeks) = rhythm.filter(|it| it * DAYS_PER_WEEK < overdue) {
-                (overdue, cause) = (weeks * DAYS_PER_WEEK, Cause::Rhythm);
+            // An instant is sought only where it comes before the one that holds anyway: most do not.
+            let by_then = model.order_within(&it, overdue / DAYS_PER_WEEK, Given::Alive);
+            if by_then >= rules.overdue_quantile {
+                let rhythm = model.next_order_quantile(&it, rules.overdue_quantile, Given::Alive);
+                if let Some(weeks) = rhythm.filter(|it| it * DAYS_PER_WEEK < overdue) {
+                    (overdue, cause) = (weeks * DAYS_PER_WEEK, Cause::Rhythm);
+                }
             }
-            if let Some(weeks) = model.lapse_after(&it, rules.lapse_below) {
+            let silent = it.at_age(it.t_x() + lapse / DAYS_PER_WEEK);
+            if silent.is_none_or(|it| model.p_alive(&it) <= rules.lapse_below)
+                && let Some(weeks) = model.lapse_after(&it, rules.lapse_below)
+            {
                 lapse = lapse.min(weeks * DAYS_PER_WEEK);
             }
         }
