@@ -108,8 +108,8 @@ mod tests {
             (0..900).map(|i| if i % 3 == 0 { vec![0.9, 0.1] } else { vec![0.1, 0.9] }).collect();
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         let weights = learn(&rows, 2);
-        // A third of 0.9 and two thirds of 0.1, solved for the weight: (1/3 − 0.1)/0.8.
-        assert!((weights[0] - 0.292).abs() < 0.003, "{weights:?}");
+        // A third of 0.9 and two thirds of 0.1, solved for the weight: (1/3 − 0.1)/0.8 = 0.2917; the prior adds a little.
+        assert!((weights[0] - 0.2955).abs() < 0.0005, "{weights:?}");
         assert!((weights[0] + weights[1] - 1.0).abs() < 1e-12);
         assert!(learn(&[], 4).iter().all(|it| (it - 0.25).abs() < 1e-12));
         // One that is never right keeps no more than the prior gives it.
