@@ -1,5 +1,6 @@
 //! Forecasts without a model, next to which every model must be shown.
 
+use crate::evaluate::Purchases;
 use crate::history::History;
 use crate::rfm::{Measures, Rfm, Scores};
 use crate::summary::Summary;
@@ -13,6 +14,25 @@ pub fn repeat_last_window(it: &History, cutoff: i32, window: i32, horizon: i32) 
     let Some(first) = it.first_day().filter(|it| *it < cutoff) else { return 0.0 };
     let from = cutoff.saturating_sub(window.max(1)).max(first);
     f64::from(it.purchases_between(from, cutoff)) * f64::from(horizon.max(0)) / f64::from(window.max(1))
+}
+
+/// As [`repeat_last_window`] for many customers, mixed with a tenth of their mean: a rate of exactly nothing would be
+/// refuted by a single order. This is what models have to beat.
+#[must_use]
+pub fn repeat_rate<'a, P: Purchases + 'a>(
+    customers: impl IntoIterator<Item = &'a P>,
+    cutoff: i32,
+    window: i32,
+    horizon: i32,
+) -> Vec<f64> {
+    let rate = |it: &P| {
+        let Some(first) = it.first_day().filter(|it| *it < cutoff) else { return 0.0 };
+        let from = cutoff.saturating_sub(window.max(1)).max(first);
+        f64::from(it.between(from, cutoff)) * f64::from(horizon.max(0)) / f64::from(window.max(1))
+    };
+    let own: Vec<f64> = customers.into_iter().map(rate).collect();
+    let mean = own.iter().sum::<f64>() / (own.len() as f64).max(1.0);
+    own.iter().map(|it| 0.9 * it + 0.1 * mean).collect()
 }
 
 /// The lifetime rate x/T over a horizon; 0 for a customer of age 0.

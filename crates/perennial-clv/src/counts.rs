@@ -29,6 +29,20 @@ impl Counts {
         Self { tail: alive }
     }
 
+    /// The mixture of several distributions, whose weights add up to 1.
+    pub(crate) fn mixed(parts: impl Iterator<Item = (f64, Self)>) -> Self {
+        let mut tail = vec![1.0];
+        for (weight, part) in parts {
+            if tail.len() < part.tail.len() {
+                tail.resize(part.tail.len(), 0.0);
+            }
+            for (sum, it) in tail.iter_mut().zip(&part.tail).skip(1) {
+                *sum += weight * it;
+            }
+        }
+        Self { tail }
+    }
+
     /// P(X ≥ n).
     #[must_use]
     pub fn at_least(&self, n: usize) -> f64 {
@@ -59,6 +73,14 @@ impl Counts {
     #[must_use]
     pub fn mean(&self) -> f64 {
         self.tail.iter().skip(1).rev().sum()
+    }
+
+    /// The variance, Σ (2n − 1) P(X ≥ n) − mean².
+    #[must_use]
+    pub fn variance(&self) -> f64 {
+        let square: f64 =
+            self.tail.iter().enumerate().skip(1).rev().map(|(n, it)| (2.0 * n as f64 - 1.0) * it).sum();
+        (square - self.mean().powi(2)).max(0.0)
     }
 
     /// The largest count with a chance worth naming.

@@ -62,6 +62,12 @@ pub enum FitError {
     /// A value is outside its domain.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
+    /// The search stopped before the gradient vanished.
+    #[error("{model}: the search did not converge; look for extreme customers, or use another model")]
+    NotConverged {
+        /// The model.
+        model: String,
+    },
     /// No starting point gave a finite likelihood.
     #[error(
         "{model}: the likelihood is not finite at any starting point; look for extreme values of {field}"

@@ -1,7 +1,9 @@
 //! What a fit says about itself.
 
 use crate::model::Model;
+use crate::rows::Rows;
 use crate::search::Searched;
+use crate::stack::Stack;
 use serde::{Deserialize, Serialize};
 
 /// A fitted model and how far to trust it.
@@ -11,6 +13,36 @@ pub struct Fit {
     pub model: Model,
     /// How it was found.
     pub report: Report,
+}
+
+impl Fit {
+    /// A stack from the fits of its members. Its estimates are the weights, its log-likelihood the weighted mean of the
+    /// members', its certificate the worst of theirs.
+    pub(crate) fn pooled(stack: Stack, members: &[Self], rows: &Rows) -> Self {
+        let worst = |f: fn(&Report) -> f64| members.iter().map(|it| f(&it.report)).fold(0.0, f64::max);
+        let weights = stack.members().map(|(weight, model)| Estimate {
+            name: model.kind().to_string(),
+            value: weight,
+            standard_error: None,
+        });
+        let sound = members.iter().all(|it| it.report.is_sound());
+        let report = Report {
+            ln_likelihood: stack
+                .members()
+                .zip(members)
+                .map(|(it, fit)| it.0 * fit.report.ln_likelihood)
+                .sum(),
+            customers: rows.customers,
+            rows: rows.len(),
+            evaluations: members.iter().map(|it| it.report.evaluations).sum(),
+            gradient_max: worst(|it| it.gradient_max),
+            least_curvature: members.iter().map(|it| it.report.least_curvature).fold(f64::INFINITY, f64::min),
+            status: if sound { Status::Optimum } else { Status::NotConverged },
+            estimates: weights.collect(),
+            covariance: Vec::new(),
+        };
+        Self { model: Model::Stack(stack), report }
+    }
 }
 
 /// What a fit found out besides the parameters.

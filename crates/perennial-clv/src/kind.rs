@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `pareto-nbd`, `nbd`.
+/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `pareto-nbd`, `nbd`, `stack`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -23,6 +23,8 @@ pub enum Kind {
     ParetoNbd,
     /// No dropout at all (Ehrenberg 1959).
     Nbd,
+    /// Several of the others forecasting together, with weights learnt on hold-outs.
+    Stack,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::BgNbd | Self::MbgNbd | Self::BgCnbd(_) | Self::MbgCnbd(_) => &["r", "alpha", "a", "b"],
             Self::ParetoNbd => &["r", "alpha", "s", "beta"],
             Self::Nbd => &["r", "alpha"],
+            Self::Stack => &[],
         }
     }
 
@@ -51,6 +54,7 @@ impl fmt::Display for Kind {
             Self::MbgCnbd(k) => write!(f, "mbg-cnbd-{k}"),
             Self::ParetoNbd => f.write_str("pareto-nbd"),
             Self::Nbd => f.write_str("nbd"),
+            Self::Stack => f.write_str("stack"),
         }
     }
 }
@@ -68,6 +72,7 @@ impl FromStr for Kind {
             "mbg-nbd" => Ok(Self::MbgNbd),
             "pareto-nbd" => Ok(Self::ParetoNbd),
             "nbd" => Ok(Self::Nbd),
+            "stack" => Ok(Self::Stack),
             _ => match (regular("bg-cnbd-"), regular("mbg-cnbd-")) {
                 (Some(1), _) => Ok(Self::BgNbd),
                 (Some(k), _) => Ok(Self::BgCnbd(k)),

@@ -8,6 +8,7 @@ use crate::kind::Kind;
 use crate::nbd::Nbd;
 use crate::pareto::ParetoNbd;
 use crate::quadrature::{GAUSS_8, GAUSS_12, Rule};
+use crate::stack::Stack;
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ const LONGEST: f64 = 1e9;
 pub(crate) trait Transactions {
     fn ln_likelihood(&self, it: &Summary) -> f64;
     fn p_alive(&self, it: &Summary) -> f64;
+    /// P(alive) to about 1e-12, where that is cheaper.
+    fn p_alive_fast(&self, it: &Summary) -> f64 {
+        self.p_alive(it)
+    }
     fn ln_p_alive(&self, it: &Summary) -> f64;
     /// The time over which the posterior changes: α + T.
     fn scale(&self, it: &Summary) -> f64;
@@ -89,6 +94,7 @@ pub enum Given {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "a model is read a million times and copied seldom")]
 pub enum Model {
     /// BG/NBD, MBG/NBD and their regular forms.
     BetaGeometric(BetaGeometric),
@@ -96,18 +102,34 @@ pub enum Model {
     ParetoNbd(ParetoNbd),
     /// Nobody drops out.
     Nbd(Nbd),
+    /// Several of the others, forecasting together.
+    Stack(Stack),
 }
 
 #[derive(Serialize, Deserialize)]
 struct Raw {
     kind: Kind,
+    #[serde(default)]
     params: BTreeMap<String, f64>,
+    /// Of a stack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    members: Vec<RawMember>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawMember {
+    weight: f64,
+    model: Model,
 }
 
 impl TryFrom<Raw> for Model {
     type Error = InvalidValue;
 
     fn try_from(raw: Raw) -> Result<Self, InvalidValue> {
+        if raw.kind == Kind::Stack {
+            let members: Vec<(f64, Self)> = raw.members.into_iter().map(|it| (it.weight, it.model)).collect();
+            return Ok(Self::Stack(Stack::new(&members)?));
+        }
         Self::from_params(raw.kind, raw.params.iter().map(|(name, value)| (name.as_str(), *value)))
     }
 }
@@ -115,7 +137,11 @@ impl TryFrom<Raw> for Model {
 impl From<Model> for Raw {
     fn from(it: Model) -> Self {
         let params = it.params().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { kind: it.kind(), params }
+        let members = match it {
+            Model::Stack(it) => it.members().map(|(weight, model)| RawMember { weight, model }).collect(),
+            _ => Vec::new(),
+        };
+        Self { kind: it.kind(), params, members }
     }
 }
 
@@ -158,6 +184,12 @@ impl Model {
             Kind::MbgCnbd(k) => family(k, true),
             Kind::ParetoNbd => Ok(Self::ParetoNbd(ParetoNbd::new(at(0), at(1), at(2), at(3))?)),
             Kind::Nbd => Ok(Self::Nbd(Nbd::new(at(0), at(1))?)),
+            Kind::Stack => Err(InvalidValue::new(
+                "kind",
+                "is made of fitted models, not of parameters",
+                kind,
+                "let evaluate::select make it, or use Stack::new",
+            )),
         }
     }
 
@@ -173,32 +205,61 @@ impl Model {
             },
             Self::ParetoNbd(_) => Kind::ParetoNbd,
             Self::Nbd(_) => Kind::Nbd,
+            Self::Stack(_) => Kind::Stack,
         }
     }
 
-    /// The parameters by name, in the order of [`Kind::parameters`].
+    /// The models this one consists of, with their weights: itself with 1, unless it is a stack.
+    #[must_use]
+    pub fn members(&self) -> Vec<(f64, Self)> {
+        match self {
+            Self::Stack(it) => it.members().collect(),
+            it => vec![(1.0, *it)],
+        }
+    }
+
+    /// The member of a kind: where a search for that kind may start.
+    #[must_use]
+    pub fn member(&self, kind: Kind) -> Option<Self> {
+        self.members().into_iter().map(|it| it.1).find(|it| it.kind() == kind)
+    }
+
+    /// Whether the model can tell of this customer that they have dropped out.
+    pub(crate) fn can_drop_out(&self, it: &Summary) -> bool {
+        match self {
+            Self::BetaGeometric(model) => model.modified || it.x() > 0,
+            Self::ParetoNbd(_) => true,
+            Self::Nbd(_) => false,
+            Self::Stack(model) => model.members().any(|(_, model)| model.can_drop_out(it)),
+        }
+    }
+
+    /// The parameters by name, in the order of [`Kind::parameters`]; a stack has none of its own.
     #[must_use]
     pub fn params(&self) -> Vec<(&'static str, f64)> {
         let values = match self {
             Self::BetaGeometric(it) => vec![it.r, it.alpha, it.a, it.b],
             Self::ParetoNbd(it) => vec![it.r, it.alpha, it.s, it.beta],
             Self::Nbd(it) => vec![it.r, it.alpha],
+            Self::Stack(_) => Vec::new(),
         };
         self.kind().parameters().iter().copied().zip(values).collect()
     }
 
-    fn inner(&self) -> &dyn Transactions {
+    /// The one model this is, or the stack.
+    fn inner(&self) -> Result<&dyn Transactions, &Stack> {
         match self {
-            Self::BetaGeometric(it) => it,
-            Self::ParetoNbd(it) => it,
-            Self::Nbd(it) => it,
+            Self::BetaGeometric(it) => Ok(it),
+            Self::ParetoNbd(it) => Ok(it),
+            Self::Nbd(it) => Ok(it),
+            Self::Stack(it) => Err(it),
         }
     }
 
     /// The log-likelihood of one customer's purchase times.
     #[must_use]
     pub fn ln_likelihood(&self, it: &Summary) -> f64 {
-        self.inner().ln_likelihood(it)
+        self.inner().map_or_else(|stack| stack.ln_likelihood(it), |model| model.ln_likelihood(it))
     }
 
     /// P(alive): the chance that the customer has not dropped out by the end of the history.
@@ -206,13 +267,18 @@ impl Model {
     /// In the plain BG forms this is 1 for x = 0 by construction; do not show it to people as certainty.
     #[must_use]
     pub fn p_alive(&self, it: &Summary) -> f64 {
-        self.inner().p_alive(it)
+        self.inner().map_or_else(|stack| stack.p_alive(it), |model| model.p_alive(it))
+    }
+
+    /// P(alive) to about 1e-12, for searches.
+    pub(crate) fn p_alive_fast(&self, it: &Summary) -> f64 {
+        self.inner().map_or_else(|stack| stack.p_alive(it), |model| model.p_alive_fast(it))
     }
 
     /// ln P(alive), which stays exact where P(alive) itself underflows.
     #[must_use]
     pub fn ln_p_alive(&self, it: &Summary) -> f64 {
-        self.inner().ln_p_alive(it)
+        self.inner().map_or_else(|stack| stack.ln_p_alive(it), |model| model.ln_p_alive(it))
     }
 
     /// Expected orders within `horizon` after the end of the history.
@@ -220,8 +286,33 @@ impl Model {
     /// A horizon that is negative or not a number counts as none; one beyond 10⁹ times α + T is cut to that.
     #[must_use]
     pub fn expected(&self, it: &Summary, horizon: f64) -> f64 {
-        let horizon = self.clean(it, horizon);
-        finite(self.p_alive(it) * self.inner().expected_if_alive(it, &[horizon])[0])
+        match self.inner() {
+            Ok(model) => {
+                finite(model.p_alive(it) * model.expected_if_alive(it, &[clean(model, it, horizon)])[0])
+            }
+            Err(stack) => stack.expected(it, horizon),
+        }
+    }
+
+    /// [`Model::expected`] for many horizons at once, which costs little more than one.
+    #[must_use]
+    pub fn expected_at(&self, it: &Summary, horizons: &[f64]) -> Vec<f64> {
+        match self.inner() {
+            Ok(model) => {
+                let alive = model.p_alive(it);
+                let times: Vec<f64> = horizons.iter().map(|horizon| clean(model, it, *horizon)).collect();
+                model.expected_if_alive(it, &times).iter().map(|value| finite(alive * value)).collect()
+            }
+            Err(stack) => {
+                let mut sums = vec![0.0; horizons.len()];
+                for (weight, model) in stack.members() {
+                    for (sum, value) in sums.iter_mut().zip(model.expected_at(it, horizons)) {
+                        *sum += weight * value;
+                    }
+                }
+                sums
+            }
+        }
     }
 
     /// Expected orders within `horizon`, each discounted by e^(−`rate`·t) from the end of the history: DERT where
@@ -229,9 +320,14 @@ impl Model {
     /// one counts as 0.
     #[must_use]
     pub fn discounted(&self, it: &Summary, horizon: f64, rate: f64) -> f64 {
-        let horizon = self.clean(it, horizon);
         let rate = if rate > 0.0 { rate.min(1e12) } else { 0.0 };
-        finite(self.p_alive(it) * self.inner().discounted_if_alive(it, horizon, rate))
+        match self.inner() {
+            Ok(model) => {
+                let horizon = clean(model, it, horizon);
+                finite(model.p_alive(it) * model.discounted_if_alive(it, horizon, rate))
+            }
+            Err(stack) => stack.discounted(it, horizon, rate),
+        }
     }
 
     /// The distribution of the number of orders within `horizon`.
@@ -242,21 +338,30 @@ impl Model {
 
     /// The same, as far as chances of at least `least`.
     pub(crate) fn counts_to(&self, it: &Summary, horizon: f64, least: f64) -> Counts {
-        let horizon = self.clean(it, horizon);
-        Counts::new(self.p_alive(it), self.inner().tail_if_alive(it, horizon, least))
+        match self.inner() {
+            Ok(model) => {
+                Counts::new(model.p_alive(it), model.tail_if_alive(it, clean(model, it, horizon), least))
+            }
+            Err(stack) => stack.counts_to(it, horizon, least),
+        }
     }
 
     /// The chance of at least one order within `horizon`.
     #[must_use]
     pub fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
-        let horizon = self.clean(it, horizon);
-        self.alive(it, given) * self.inner().order_within_if_alive(it, horizon)
+        match self.inner() {
+            Ok(model) => alive(model, it, given) * model.order_within_if_alive(it, clean(model, it, horizon)),
+            Err(stack) => stack.order_within(it, horizon, given),
+        }
     }
 
     /// The chance that no further order ever comes.
     #[must_use]
     pub fn never_orders(&self, it: &Summary, given: Given) -> f64 {
-        1.0 - self.alive(it, given) * self.inner().order_ever_if_alive(it)
+        match self.inner() {
+            Ok(model) => 1.0 - alive(model, it, given) * model.order_ever_if_alive(it),
+            Err(stack) => stack.never_orders(it, given),
+        }
     }
 
     /// The time by which the next order comes with probability `q`, counted from the end of the history; `None`
@@ -268,17 +373,18 @@ impl Model {
         if q <= 0.0 {
             return (q == 0.0).then_some(0.0);
         }
-        let alive = self.alive(it, given);
-        let conditional = q / alive;
+        let model = match self.inner() {
+            Ok(model) => model,
+            Err(stack) => return stack.next_order_quantile(it, q, given),
+        };
+        let conditional = q / alive(model, it, given);
         if conditional.is_nan() || conditional >= 1.0 {
             return None;
         }
-        if conditional >= self.inner().order_ever_at_least(it)
-            && conditional >= self.inner().order_ever_if_alive(it)
-        {
+        if conditional >= model.order_ever_at_least(it) && conditional >= model.order_ever_if_alive(it) {
             return None;
         }
-        self.inner().next_order_if_alive(it, conditional)
+        model.next_order_if_alive(it, conditional)
     }
 
     /// How long after the last purchase P(alive) falls below `threshold` if no further purchase comes; `None` if it
@@ -291,19 +397,20 @@ impl Model {
         if threshold >= 1.0 {
             return Some(0.0);
         }
-        self.inner().lapse_after(it, threshold)
+        self.inner()
+            .map_or_else(|stack| stack.lapse_after(it, threshold), |model| model.lapse_after(it, threshold))
     }
+}
 
-    fn alive(&self, it: &Summary, given: Given) -> f64 {
-        match given {
-            Given::History => self.p_alive(it),
-            Given::Alive => 1.0,
-        }
+fn alive(model: &dyn Transactions, it: &Summary, given: Given) -> f64 {
+    match given {
+        Given::History => model.p_alive(it),
+        Given::Alive => 1.0,
     }
+}
 
-    fn clean(&self, it: &Summary, horizon: f64) -> f64 {
-        if horizon > 0.0 { horizon.min(LONGEST * self.inner().scale(it)) } else { 0.0 }
-    }
+fn clean(model: &dyn Transactions, it: &Summary, horizon: f64) -> f64 {
+    if horizon > 0.0 { horizon.min(LONGEST * model.scale(it)) } else { 0.0 }
 }
 
 /// Clamps rounding below zero and overflow above.

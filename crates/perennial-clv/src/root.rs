@@ -8,18 +8,29 @@ const FARTHEST: f64 = 690.0;
 
 /// The zero of a monotone function between `low` and `high`, which must differ in sign there: secant steps, with a
 /// bisection wherever they do not halve the bracket.
-pub(crate) fn between(mut low: f64, mut high: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
+pub(crate) fn between(low: f64, high: f64, f: impl FnMut(f64) -> f64) -> f64 {
+    between_within(low, high, 0.0, f)
+}
+
+/// The same, content where the bracket is no wider than `enough`, or where a chance is met to twelve digits.
+pub(crate) fn between_within(mut low: f64, mut high: f64, enough: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
     let (mut f_low, mut f_high) = (f(low), f(high));
     let mut halve = false;
     for _ in 0..200 {
         let width = high - low;
-        if width.abs() <= 4.0 * f64::EPSILON * low.abs().max(high.abs()) || f_low == 0.0 || f_high == 0.0 {
+        if width.abs() <= enough.max(4.0 * f64::EPSILON * low.abs().max(high.abs()))
+            || f_low == 0.0
+            || f_high == 0.0
+        {
             break;
         }
         let secant = low - f_low * width / (f_high - f_low);
         let inside = secant > low.min(high) && secant < low.max(high);
         let middle = if halve || !inside { low + 0.5 * width } else { secant };
         let value = f(middle);
+        if enough > 0.0 && value.abs() < 1e-12 {
+            return middle;
+        }
         if (value > 0.0) == (f_low > 0.0) {
             (low, f_low) = (middle, value);
             // Illinois: the end that stays put loses weight.

@@ -48,6 +48,12 @@ impl Rows {
         it
     }
 
+    /// The distinct histories, each with how many customers share it.
+    pub fn distinct(&self) -> impl Iterator<Item = (Summary, f64)> + '_ {
+        // What was valid going in is valid coming out.
+        self.rows.iter().filter_map(|it| Some((Summary::new(it.x as u32, it.t_x, it.age).ok()?, it.weight)))
+    }
+
     /// How many distinct histories there are.
     #[must_use]
     pub fn len(&self) -> usize {

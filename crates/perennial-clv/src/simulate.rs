@@ -117,6 +117,17 @@ impl Model {
                 let rate = chance.gamma(r) / alpha;
                 poisson(chance, rate, until)
             }
+            // Each customer is of one of the members.
+            Self::Stack(ref it) => {
+                let mut draw = chance.uniform();
+                let mut members = it.members();
+                let first = members.next();
+                let drawn = first.into_iter().chain(members).find(|(weight, _)| {
+                    draw -= weight;
+                    draw < 0.0
+                });
+                drawn.or(first).map_or_else(Vec::new, |(_, model)| model.simulate(chance, until))
+            }
         }
     }
 }

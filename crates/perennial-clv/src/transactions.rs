@@ -65,6 +65,21 @@ pub fn fit_from(kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, F
     Ok(Fit { model, report })
 }
 
+/// Fits from a start, and from scratch where that is no optimum; only what may be published.
+///
+/// # Errors
+/// As [`fit`], and if the search does not converge.
+pub(crate) fn fit_soundly(kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, FitError> {
+    if start.is_some_and(|it| it.kind() == kind)
+        && let Ok(found) = fit_from(kind, rows, start)
+        && found.report.status == Status::Optimum
+    {
+        return Ok(found);
+    }
+    let found = fit_from(kind, rows, None)?;
+    if found.report.is_sound() { Ok(found) } else { Err(FitError::NotConverged { model: kind.to_string() }) }
+}
+
 /// Value and derivatives by the parameters of one kind.
 pub(crate) fn add(kind: Kind, values: &[f64], rows: &[Row], sums: &mut [f64]) {
     let mut family = |k, modified| {
@@ -81,6 +96,8 @@ pub(crate) fn add(kind: Kind, values: &[f64], rows: &[Row], sums: &mut [f64]) {
             pareto::add(&model, rows, sums);
         }
         Kind::Nbd => Nbd { r: values[0], alpha: values[1] }.add(rows, sums),
+        // Refused before a search begins.
+        Kind::Stack => {}
     }
 }
 
@@ -122,7 +139,7 @@ fn nobody_drops_out(model: &Model, scale: f64) -> bool {
         Model::BetaGeometric(BetaGeometric { a, b, k, .. }) => *k == 1 && a / (a + b) < NO_DROPOUT,
         // Over ten times the mean age.
         Model::ParetoNbd(ParetoNbd { s, beta, .. }) => s * (10.0 * scale / beta).ln_1p() < NO_DROPOUT,
-        Model::Nbd(_) => false,
+        Model::Nbd(_) | Model::Stack(_) => false,
     }
 }
 

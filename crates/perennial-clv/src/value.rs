@@ -130,20 +130,29 @@ impl Valuation {
         } else {
             expected
         };
-        Orders { p_alive: self.orders.p_alive(customer), expected, discounted, counts }
+        let sums = Sums::new(&counts, self.spend.p());
+        Orders { p_alive: self.orders.p_alive(customer), expected, discounted, sums }
     }
 
     fn finish(&self, orders: &Orders, spent: &Spend, margin: f64) -> Value {
         let spend = self.spend.expected(spent);
         let margin = if margin.is_finite() { margin } else { 0.0 };
         let unit = margin * if orders.expected > 0.0 { orders.discounted / orders.expected } else { 1.0 };
-        let total = Total::new(&orders.counts, &self.spend, spent);
-        let intervals = LEVELS.map(|level| {
-            let (low, high) = (total.quantile(0.5 - 0.5 * level), total.quantile(0.5 + 0.5 * level));
-            let (low, high) = (low * unit, high * unit);
+        let total = Total::new(&orders.sums, &self.spend, spent);
+        // From the lowest to the highest: each is sought above the one before.
+        let [half, eighty, most] = LEVELS;
+        let mut below = f64::NEG_INFINITY;
+        let ends = [-most, -eighty, -half, half, eighty, most].map(|level| {
+            let y = total.ln_quantile(0.5 + 0.5 * level, below);
+            below = y;
+            y.exp()
+        });
+        let interval = |level: f64, low: usize, high: usize| {
+            let (low, high) = (ends[low] * unit, ends[high] * unit);
             // A negative margin turns the ends around.
             Interval { level, low: low.min(high), high: low.max(high) }
-        });
+        };
+        let intervals = [interval(half, 2, 3), interval(eighty, 1, 4), interval(most, 0, 5)];
         Value {
             p_alive: orders.p_alive,
             orders: orders.expected,
@@ -158,9 +167,10 @@ impl Valuation {
     /// distributions: the reference for the fast intervals, a hundred times slower.
     #[must_use]
     pub fn exact_quantile(&self, customer: &Summary, spent: &Spend, q: f64) -> f64 {
-        let mut total = Total::new(&self.orders.counts(customer, self.horizon), &self.spend, spent);
+        let sums = Sums::new(&self.orders.counts(customer, self.horizon), self.spend.p());
+        let mut total = Total::new(&sums, &self.spend, spent);
         total.exact = true;
-        total.quantile(q)
+        total.ln_quantile(q, f64::NEG_INFINITY).exp()
     }
 }
 
@@ -169,15 +179,22 @@ struct Orders {
     p_alive: f64,
     expected: f64,
     discounted: f64,
-    counts: Counts,
+    sums: Sums,
 }
 
-/// The predictive distribution of the sum of a random number of orders.
-struct Total {
+/// What the counts say of a sum of orders, whoever's orders they are.
+struct Sums {
     /// P(N = 0).
     nothing: f64,
     /// For each count: its probability, pn, and what Paulson's form needs: (pn)^(−1/3) and 1/(9pn).
     terms: Vec<Term>,
+    /// Their probability together.
+    held: f64,
+}
+
+/// The predictive distribution of the sum of a random number of orders.
+struct Total<'a> {
+    sums: &'a Sums,
     /// The shape q + px of the customer's scale.
     shape: f64,
     /// The scale γ + xm.
@@ -194,9 +211,9 @@ struct Term {
     ninth: f64,
 }
 
-impl Total {
-    fn new(counts: &Counts, spend: &GammaGamma, spent: &Spend) -> Self {
-        let (shape, scale) = spend.posterior(spent);
+impl Sums {
+    /// `p` is the shape of one order's value.
+    fn new(counts: &Counts, p: f64) -> Self {
         // The counts that matter, from where almost nothing lies below to where almost nothing lies above.
         let first = (1..=counts.largest()).find(|&n| counts.at_most(n) > 1e-6).unwrap_or(1);
         let last =
@@ -208,12 +225,20 @@ impl Total {
             // Neighbours may share a term only where they differ by little.
             let stride = widest.min((n / 16).max(1));
             let chance = counts.at_least(n) - counts.at_least(n + stride);
-            let pn = spend.p() * (n as f64 + 0.5 * (stride as f64 - 1.0));
+            let pn = p * (n as f64 + 0.5 * (stride as f64 - 1.0));
             terms.push(Term { chance, pn, inverse_root: pn.cbrt().recip(), ninth: 1.0 / (9.0 * pn) });
             n += stride;
         }
-        let root = (shape / scale).cbrt();
-        Self { nothing: counts.exactly(0), terms, shape, scale, root, exact: shape < FEW }
+        let nothing = counts.exactly(0);
+        let held = nothing + terms.iter().map(|it| it.chance).sum::<f64>();
+        Self { nothing, terms, held }
+    }
+}
+
+impl<'a> Total<'a> {
+    fn new(sums: &'a Sums, spend: &GammaGamma, spent: &Spend) -> Self {
+        let (shape, scale) = spend.posterior(spent);
+        Self { sums, shape, scale, root: (shape / scale).cbrt(), exact: shape < FEW }
     }
 
     /// P(S ≤ s) and its slope by ln s at y = ln s.
@@ -224,8 +249,8 @@ impl Total {
         // f = (S/pn) / (scale/shape) is distributed as F with 2pn and 2·shape degrees of freedom.
         let root = self.root * (y / 3.0).exp();
         let ours = 1.0 / (9.0 * self.shape);
-        let (mut sum, mut slope) = (self.nothing, 0.0);
-        for it in &self.terms {
+        let (mut sum, mut slope) = (self.sums.nothing, 0.0);
+        for it in &self.sums.terms {
             let f = root * it.inverse_root;
             let variance = ours * f * f + it.ninth;
             let deviation = variance.sqrt().recip();
@@ -244,21 +269,22 @@ impl Total {
         let upper = |it: &Term| 1.0 - beta_inc(self.shape, it.pn, 1.0 / (1.0 + ratio));
         let lower = |it: &Term| beta_inc(it.pn, self.shape, ratio / (1.0 + ratio));
         let chance = |it: &Term| it.chance * if ratio > 1.0 { upper(it) } else { lower(it) };
-        self.nothing + self.terms.iter().map(chance).sum::<f64>()
+        self.sums.nothing + self.sums.terms.iter().map(chance).sum::<f64>()
     }
 
-    /// Newton steps in ln s, and halves of the bracket where they leave it.
-    fn quantile(&self, q: f64) -> f64 {
-        if q <= self.nothing || self.terms.is_empty() {
-            return 0.0;
+    /// The logarithm of the q-quantile, which is not below `below`; −∞ where it is nought. Newton steps in ln s, and
+    /// halves of the bracket where they leave it.
+    fn ln_quantile(&self, q: f64, below: f64) -> f64 {
+        let Sums { nothing, terms, held } = self.sums;
+        if q <= *nothing || terms.is_empty() {
+            return f64::NEG_INFINITY;
         }
         // Aim inside what the terms hold: the far tail was cut off.
-        let held: f64 = self.nothing + self.terms.iter().map(|it| it.chance).sum::<f64>();
         let q = q.min(held * (1.0 - 1e-9));
         let (near, narrow) =
-            if self.exact { (1e-13, 1e-12) } else { (1e-3 * (1.0 - q).min(q - self.nothing), 1e-6) };
-        let (mut low, mut high) = (-700.0, 700.0);
-        let mut y = self.guess(q).ln().clamp(-600.0, 600.0);
+            if self.exact { (1e-13, 1e-12) } else { (1e-3 * (1.0 - q).min(q - nothing), 1e-6) };
+        let (mut low, mut high) = (below.max(-700.0), 700.0);
+        let mut y = self.guess(q).ln().clamp(-600.0, 600.0).max(low);
         for _ in 0..200 {
             let (value, slope) = self.at_most(y);
             let off = value - q;
@@ -281,18 +307,18 @@ impl Total {
                 0.5 * (low + high)
             };
         }
-        y.exp()
+        y
     }
 
     /// About where the quantile lies: the mean of the count at which it falls.
     fn guess(&self, q: f64) -> f64 {
-        let mut below = self.nothing;
-        for it in &self.terms {
+        let mut below = self.sums.nothing;
+        for it in &self.sums.terms {
             below += it.chance;
             if below >= q {
                 return it.pn / self.shape.max(1.0) * self.scale;
             }
         }
-        self.terms.last().map_or(1.0, |it| it.pn / self.shape.max(1.0) * self.scale)
+        self.sums.terms.last().map_or(1.0, |it| it.pn / self.shape.max(1.0) * self.scale)
     }
 }

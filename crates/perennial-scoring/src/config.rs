@@ -29,7 +29,8 @@ pub struct Config {
     pub yearly_discount: f64,
     /// A customer's own margin is mixed with this many purchases of the population's mean value and margin.
     pub margin_prior_purchases: f64,
-    /// Which model is fitted on schedule: `bg-nbd`, `mbg-nbd`, `pareto-nbd`, or `auto`, which lets a hold-out choose.
+    /// Which model is fitted on schedule: `pareto-nbd`, `mbg-nbd`, `bg-nbd`, `mbg-cnbd-2`, `nbd`, `stack` (all together),
+    /// or `auto`, which lets a hold-out choose.
     pub model: String,
     /// How often a model is fitted and published, in days; 0 fits only on demand. Fits happen at `fit_hour` UTC.
     pub fit_interval_days: u32,
@@ -149,9 +150,8 @@ impl Config {
 /// # Errors
 /// What is wrong with it.
 pub fn kind_of(name: &str) -> Result<Kind, String> {
-    let known = crate::domain::fit::COMPETITORS;
-    known
-        .into_iter()
-        .find(|it| it.to_string() == name)
-        .ok_or_else(|| format!("is {name:?}: use one of auto, {}", known.map(|it| it.to_string()).join(", ")))
+    let known = crate::domain::fit::COMPETITORS.into_iter().chain([Kind::Stack]);
+    let names = || known.clone().map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
+    let found = known.clone().find(|it| it.to_string() == name);
+    found.ok_or_else(|| format!("is {name:?}: use one of auto, {}", names()))
 }

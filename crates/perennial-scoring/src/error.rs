@@ -42,6 +42,18 @@ pub enum Error {
     /// A repeated request id with another body.
     #[error("request_id {0} was used for another fit: send a new id")]
     RequestReused(uuid::Uuid),
+    /// There is no such fit.
+    #[error("there is no fit {0}: fits are named by the answer of StartFit")]
+    NoFit(String),
+    /// Somebody asked a fit to stop.
+    #[error("the fit was cancelled: nothing has changed")]
+    Cancelled,
+    /// A backtest that cannot be made.
+    #[error("no backtest can be made: {0}")]
+    Backtest(#[from] perennial_clv::evaluate::BacktestError),
+    /// No model serves.
+    #[error("no model is published in workspace {0}: fit one with publish set")]
+    NothingServes(String),
     /// A calculation died.
     #[error("the calculation stopped")]
     Calculation,
@@ -53,9 +65,11 @@ impl Fault for Error {
             Self::Store(error) if !error.is_transient() => Kind::Internal,
             Self::Feed(error) if !error.is_transient() => Kind::Internal,
             Self::Store(_) | Self::Feed(_) | Self::Behind => Kind::Unavailable,
-            Self::Fit(_) | Self::NoOrders(_) => Kind::Precondition,
-            Self::NoModel(_) | Self::NoProfile(_) => Kind::NotFound,
-            Self::Conflict => Kind::Conflict,
+            Self::Fit(_) | Self::NoOrders(_) | Self::Backtest(_) | Self::NothingServes(_) => {
+                Kind::Precondition
+            }
+            Self::NoModel(_) | Self::NoProfile(_) | Self::NoFit(_) => Kind::NotFound,
+            Self::Conflict | Self::Cancelled => Kind::Conflict,
             Self::RequestReused(_) => Kind::Invalid,
             Self::Calculation => Kind::Internal,
         }
@@ -71,6 +85,10 @@ impl Fault for Error {
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
             Self::Conflict => "MODEL_REGISTERED_MEANWHILE",
             Self::RequestReused(_) => "REQUEST_ID_REUSED",
+            Self::NoFit(_) => "FIT_NOT_FOUND",
+            Self::Cancelled => "FIT_CANCELLED",
+            Self::Backtest(_) => "BACKTEST_IMPOSSIBLE",
+            Self::NothingServes(_) => "NO_MODEL_SERVES",
             Self::Calculation => "CALCULATION_STOPPED",
         }
     }
@@ -81,6 +99,7 @@ impl Fault for Error {
                 vec![Detail::Retry { after: Duration::from_secs(1) }]
             }
             Self::NoModel(name) => vec![Detail::Resource { kind: "Model", name: name.clone() }],
+            Self::NoFit(name) => vec![Detail::Resource { kind: "Fit", name: name.clone() }],
             Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
             Self::RequestReused(_) => {
                 vec![Detail::Field { name: "request_id".to_owned(), problem: self.to_string() }]

@@ -23,7 +23,7 @@ use perennial_store::Store;
 
 pub use config::Config;
 
-use crate::app::App;
+use crate::app::{App, Runner};
 use crate::grpc::Edge;
 use crate::worker::{Fitter, ScoreFold};
 
@@ -50,9 +50,18 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         bell: bell.clone(),
     });
     let schedules = settings.schedule.interval.is_some();
-    let app = Arc::new(App::new(store, reader.clone(), feed.clone(), clock, bell, settings));
-    let server = perennial_rpc::server!(ScoringServiceServer::new(Edge::new(app.clone())));
-    let mut service = Service::new(NAME).grpc(server).feed(feed).reader(reader);
+    let (app, jobs) = App::new(store, reader.clone(), feed.clone(), clock, bell, settings);
+    let app = Arc::new(app);
+    let runner = Runner::new(app.clone(), jobs);
+    let server =
+        perennial_rpc::server!(ScoringServiceServer::new(Edge::new(app.clone(), host.cache.clone())));
+    let mut service = Service::new(NAME).grpc(server).feed(feed).reader(reader).task(
+        "fits asked for",
+        move |stop| async move {
+            runner.run(stop).await;
+            Ok(())
+        },
+    );
     if schedules {
         service = service.task("fits", move |stop| {
             let fitter = Fitter::new(app);

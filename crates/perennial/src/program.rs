@@ -59,6 +59,10 @@ async fn dispatch(config: Config, common: Common, command: Command) -> anyhow::R
             output::show(&run)?;
             Ok(())
         }
+        // Mathematics alone: no data, no server.
+        Command::Score(Score::Predict { model, parameters, file }) => {
+            score::predict::run(common.output, &model, &parameters, &file)
+        }
         command => ask(config, &common, command).await,
     }
 }
@@ -161,6 +165,9 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
             let mut config = settle(config, common, folder.path());
             // A model is fitted when somebody asks for it, not because a command happens to run.
             config.services.scoring.fit_interval_days = 0;
+            // Nobody else waits here, and a backtest of many customers takes its time.
+            config.process.server.deadline =
+                config.process.server.deadline.max(std::time::Duration::from_secs(600));
             let active = active(&command);
             embedded::run(&config, &active, async |here| {
                 let session = Session::new(here.host.mesh.clone(), workspace, common.output).here();
@@ -179,7 +186,11 @@ fn active(command: &Command) -> Vec<&'static str> {
     match command {
         Command::Import(_) | Command::Keys(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
-        Command::Score(Score::Fit { .. }) => vec!["scoring"],
+        Command::Score(
+            Score::Fit { .. } | Score::Backtest { .. } | Score::Export { .. } | Score::Compare { .. },
+        ) => {
+            vec!["scoring"]
+        }
         _ => vec!["scoring", "segmentation"],
     }
 }

@@ -1,43 +1,53 @@
 //! Which model serves: chosen on hold-outs inside the data it may see, never by the score it is later judged by.
 
+use super::contest::{self, Forecast, Round};
 use super::metrics::Metrics;
-use crate::baseline::repeat_last_window;
-use crate::error::InvalidValue;
-use crate::history::History;
+use super::plan::{Origin, Plan};
+use super::purchases::Purchases;
+use super::weights;
+use crate::error::{FitError, InvalidValue};
+use crate::fit::Fit;
 use crate::kind::Kind;
+use crate::model::Model;
 use crate::rows::Rows;
-use crate::transactions::fit;
+use crate::stack::Stack;
+use crate::transactions::fit_soundly;
 use serde::{Deserialize, Serialize};
 
-/// Deviances closer than this, relatively, count as equal, and the ranking decides.
-const TIE: f64 = 1e-3;
+/// The kinds that compete unless others are named. The first one serves unless another is clearly better.
+pub const COMPETITORS: [Kind; 5] = [Kind::ParetoNbd, Kind::MbgNbd, Kind::BgNbd, Kind::MbgCnbd(2), Kind::Nbd];
 
-/// The cuts and the length of the hold-outs, in days.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The last day of each calibration.
-    pub cuts: Vec<i32>,
-    /// Days forecast after each cut.
-    pub horizon: i32,
-    /// Days in the models' unit of time: 7 for weeks.
-    pub days_per_unit: f64,
-    /// The largest share of orders that may be forecast into the wrong tenth of customers.
-    pub most_misplaced: f64,
-}
+/// The baseline every model has to beat.
+pub const BASELINE: &str = "repeat-last-window";
 
-/// How one model did over all cuts.
+/// A model replaces the first one only if its score is better by so many standard errors.
+const CLEARLY: f64 = 2.0;
+
+/// The sum of forecasts may be off by this factor, either way, before a model counts as not calibrated.
+const MOST_OFF: f64 = 2.0;
+
+/// The largest share of orders that may be forecast into the wrong tenth of customers.
+const MOST_MISPLACED: f64 = 0.5;
+
+/// What is thought of the level of a forecast before any hold-out: off by a tenth, with the weight of one origin.
+const PRIOR_SPREAD: f64 = 0.1;
+
+/// How one model, or the baseline, did over all origins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The model, or none for the baseline that repeats the last window.
+pub struct Contender {
+    /// The model's kind or the baseline's name.
+    pub name: String,
+    /// The model; none for the baseline.
     pub kind: Option<Kind>,
-    /// What it scored at each cut; empty where it could not be fitted.
-    pub cuts: Vec<Metrics>,
-    /// Mean deviance over the cuts, weighted by customers; none where a cut is missing.
-    pub deviance: Option<f64>,
-    /// Mean Gini over the cuts.
-    pub gini: f64,
-    /// Mean share of orders in the wrong tenth.
-    pub misplaced: f64,
+    /// The mean logarithm of the chance given to what came: the proper score by which models are chosen. None for the
+    /// baseline, which gives no chances.
+    pub score: Option<f64>,
+    /// By how much that is better than the first model's, and the standard error of it over customers.
+    pub gain: Option<(f64, f64)>,
+    /// All origins together; none where it could not be fitted.
+    pub metrics: Option<Metrics>,
+    /// Σ forecast / Σ actual − 1 at each origin, the earliest first.
+    pub biases: Vec<f64>,
     /// Why it may not be published, if so.
     pub refused: Option<Reason>,
 }
@@ -47,154 +57,378 @@ pub struct Candidate {
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// It could not be fitted at one of the cuts.
+    /// It could not be fitted at one of the origins.
     Unfitted {
         /// What went wrong.
         error: String,
     },
     /// Its deviance is above that of repeating the last window.
-    LosesToBaseline,
-    /// Too large a share of orders came from the wrong tenth of customers.
-    Uncalibrated,
+    LosesToBaseline {
+        /// Its own.
+        deviance: f64,
+        /// The baseline's.
+        baseline: f64,
+    },
+    /// The level of its forecasts, or too large a share of orders by tenths of customers, was wrong.
+    Uncalibrated {
+        /// Orders forecast for one that came.
+        level: f64,
+        /// The share of orders forecast into the wrong tenth.
+        misplaced: f64,
+    },
+}
+
+/// A member of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Weight {
+    /// Which model.
+    pub kind: Kind,
+    /// Its weight.
+    pub weight: f64,
 }
 
 /// Who competed, and who won.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The model to publish; none if no candidate may be.
+    /// Where the past was cut, the earliest first; empty if it is too short or too few customers were known.
+    pub origins: Vec<Origin>,
+    /// The model to publish; none if no contender may be.
     pub chosen: Option<Kind>,
-    /// All candidates, the best first.
-    pub candidates: Vec<Candidate>,
-    /// The baseline all must beat.
-    pub baseline: Candidate,
+    /// Why this one.
+    pub why: String,
+    /// The members of the stack, with the weights learnt on all origins.
+    pub weights: Vec<Weight>,
+    /// All contenders, the best first, then those refused; the baseline among them.
+    pub contenders: Vec<Contender>,
+    /// The standard deviation of ln(Σ actual / Σ forecast) from one period to another, beyond what chance explains, of
+    /// the chosen model: what no number of customers averages out.
+    pub level_spread: f64,
+    /// Mean forecast and actual purchases by tenth of the chosen model's forecasts, over all origins.
+    pub deciles: Vec<(f64, f64)>,
 }
 
-impl Plan {
-    /// Three cuts (fewer where history is short) that end in the data: the hold-out is `horizon` days or a third of
-    /// the span from `first` to `last`, the shorter; cuts lie half a hold-out apart, the first calibration is never
-    /// shorter than a third of the span.
-    ///
-    /// # Errors
-    /// If there are fewer than six days, or the unit is not positive.
-    pub fn recent(first: i32, last: i32, horizon: i32, days_per_unit: f64) -> Result<Self, InvalidValue> {
-        let span = last.saturating_sub(first);
-        InvalidValue::positive("days_per_unit", days_per_unit)?;
-        if span < 6 || horizon < 1 {
-            let remedy = "wait for more data, or publish without selection";
-            return Err(InvalidValue::new(
-                "span",
-                "must be at least six days, the horizon one",
-                span,
-                remedy,
-            ));
+/// Fits every kind at every origin, makes a stack of them, and chooses.
+///
+/// The score is the mean logarithm of the chance given to the count that came. The weights by which the stack is judged
+/// at one origin are learnt at the others. The first kind serves unless another one, or the stack, is better by two
+/// standard errors over customers; then the stack does, unless a single kind is better than it by as much. Nothing that loses to repeating the last window, is miscalibrated or cannot be fitted
+/// is chosen. Nothing after the last hold-out is looked at.
+#[must_use]
+pub fn select<P: Purchases>(
+    customers: &[P],
+    kinds: &[Kind],
+    plan: &Plan,
+    start: Option<&Model>,
+) -> Selection {
+    select_with(customers, kinds, plan, start, |_, _| false).unwrap_or_else(|| settle(&[], kinds))
+}
+
+/// As [`select`]; `stop` hears of each fit before it begins, as (fits done, fits in all), and ends the selection by
+/// answering `true`: then there is none.
+pub fn select_with<P: Purchases>(
+    customers: &[P],
+    kinds: &[Kind],
+    plan: &Plan,
+    start: Option<&Model>,
+    mut stop: impl FnMut(usize, usize) -> bool,
+) -> Option<Selection> {
+    let all = plan.origins.len() * kinds.len();
+    let rounds = contest::hold(customers, plan, kinds, start, |done| stop(done, all))?;
+    Some(settle(&rounds, kinds))
+}
+
+/// A contender with what it said at every origin.
+struct Entry {
+    contender: Contender,
+    forecasts: Vec<Forecast>,
+}
+
+fn settle(rounds: &[Round], kinds: &[Kind]) -> Selection {
+    let baseline = of_baseline(rounds);
+    let limit = baseline.metrics.map(|it| it.deviance);
+    let mut entries: Vec<Entry> = (0..kinds.len()).map(|k| single(rounds, kinds, k, limit)).collect();
+    let fitted: Vec<usize> = (0..kinds.len()).filter(|&k| !entries[k].forecasts.is_empty()).collect();
+    let mut learnt = Vec::new();
+    if fitted.len() > 1 {
+        let (entry, weights) = stack(rounds, kinds, &fitted, limit);
+        entries.push(entry);
+        learnt = weights;
+    }
+    let reference = entries.iter().position(|it| it.contender.refused.is_none());
+    if let Some(reference) = reference {
+        for i in 0..entries.len() {
+            if i != reference && !entries[i].forecasts.is_empty() {
+                entries[i].contender.gain = Some(gain(rounds, &entries[i], &entries[reference]));
+            }
         }
-        let horizon = horizon.min(span / 3);
-        let cuts = (0..3)
-            .map(|k| last - horizon - k * (horizon / 2).max(1))
-            .filter(|cut| *cut >= first + span / 3)
-            .collect();
-        Ok(Self { cuts, horizon, days_per_unit, most_misplaced: 0.35 })
+    }
+    let winner = reference.map(|it| win(rounds, &entries, it));
+    let why = match (winner, reference) {
+        (None, _) if rounds.is_empty() => "the history is too short to hold anything out".to_owned(),
+        (Some(winner), Some(first)) if winner != first => {
+            let (mean, error) = entries[winner].contender.gain.unwrap_or_default();
+            let (name, other) = (&entries[winner].contender.name, &entries[first].contender.name);
+            format!("{name} gave what came a better score than {other}, by {mean:.4} ± {error:.4} a customer")
+        }
+        (Some(winner), _) => {
+            format!("no other model is better than {} by two standard errors", entries[winner].contender.name)
+        }
+        (None, _) => "no model may be published".to_owned(),
+    };
+    let winner = winner.map(|it| &entries[it]);
+    let level_spread = winner.map_or(PRIOR_SPREAD, |it| spread(rounds, it));
+    let deciles = winner.map(|it| deciles(rounds, it)).unwrap_or_default();
+    let chosen = winner.and_then(|it| it.contender.kind);
+    let mut contenders: Vec<Contender> = entries.into_iter().map(|it| it.contender).collect();
+    contenders.push(baseline);
+    contenders.sort_by(|a, b| {
+        let key =
+            |it: &Contender| (it.kind != chosen || chosen.is_none(), it.refused.is_some(), it.kind.is_none());
+        let score = |it: &Contender| it.score.unwrap_or(f64::NEG_INFINITY);
+        key(a).cmp(&key(b)).then(score(b).total_cmp(&score(a)))
+    });
+    Selection {
+        origins: rounds.iter().map(|it| it.origin).collect(),
+        chosen,
+        why,
+        weights: learnt,
+        contenders,
+        level_spread,
+        deciles,
     }
 }
 
-/// Fits every kind at every cut and ranks them by mean Poisson deviance on what followed, ties by Gini.
-///
-/// A model that loses to repeating the last window, is miscalibrated by tenths, or cannot be fitted is refused.
-/// Orders after the last hold-out are not looked at.
-#[must_use]
-pub fn select(histories: &[History], kinds: &[Kind], plan: &Plan) -> Selection {
-    let baseline = rate(None, plan.cuts.iter().map(|&cut| Ok(baseline_at(histories, cut, plan))));
-    let mut candidates: Vec<Candidate> = kinds
+/// The reference serves unless something is clearly better. Then the stack does, which leans on no single model being
+/// right, unless a single model is clearly better than the stack, too.
+fn win(rounds: &[Round], entries: &[Entry], reference: usize) -> usize {
+    let may = |i: &usize| entries[*i].contender.refused.is_none() && *i != reference;
+    let clearly = |i: usize, than: usize| {
+        let (mean, error) = gain(rounds, &entries[i], &entries[than]);
+        mean > 0.0 && mean > CLEARLY * error
+    };
+    let best = |than: usize| {
+        let score = |i: &usize| entries[*i].contender.score.unwrap_or(f64::NEG_INFINITY);
+        let better = (0..entries.len()).filter(may).filter(|&i| i != than && clearly(i, than));
+        better.max_by(|a, b| score(a).total_cmp(&score(b)))
+    };
+    let Some(better) = best(reference) else { return reference };
+    match (0..entries.len()).filter(may).find(|&i| entries[i].contender.kind == Some(Kind::Stack)) {
+        Some(stack) => best(stack).unwrap_or(stack),
+        None => better,
+    }
+}
+
+fn single(rounds: &[Round], kinds: &[Kind], k: usize, limit: Option<f64>) -> Entry {
+    let failed = rounds.iter().find_map(|it| it.forecasts[k].as_ref().err());
+    if failed.is_some() || rounds.is_empty() {
+        let error = failed.cloned().unwrap_or_else(|| "there is no hold-out to judge by".to_owned());
+        return Entry { contender: refused(kinds[k], Reason::Unfitted { error }), forecasts: Vec::new() };
+    }
+    let forecasts = rounds.iter().filter_map(|it| it.pool(&[(k, 1.0)])).collect();
+    judged(rounds, kinds[k], forecasts, limit)
+}
+
+/// The stack, judged at each origin by weights learnt at the others, and the weights learnt at all.
+fn stack(rounds: &[Round], kinds: &[Kind], members: &[usize], limit: Option<f64>) -> (Entry, Vec<Weight>) {
+    let rows: Vec<Vec<Vec<f64>>> = rounds
         .iter()
-        .map(|&kind| {
-            let mut it = rate(Some(kind), plan.cuts.iter().map(|&cut| model_at(histories, kind, cut, plan)));
-            if it.refused.is_none() {
-                it.refused = judge(&it, &baseline, plan);
-            }
-            it
+        .map(|round| {
+            let of = |i: usize| {
+                members.iter().filter_map(|&k| Some(round.forecasts[k].as_ref().ok()?.chance[i])).collect()
+            };
+            (0..round.actual.len()).map(of).collect()
         })
         .collect();
-    candidates.sort_by(|left, right| {
-        let deviance = |it: &Candidate| it.deviance.unwrap_or(f64::INFINITY);
-        left.refused.is_some().cmp(&right.refused.is_some()).then(deviance(left).total_cmp(&deviance(right)))
-    });
-    // Among those as good as the best, the one that ranks best.
-    let best = candidates.first().filter(|it| it.refused.is_none()).and_then(|it| it.deviance);
-    let chosen = best.and_then(|best| {
-        candidates
+    let learn = |wanted: &dyn Fn(usize, usize) -> bool| {
+        let chosen: Vec<&[f64]> = rows
             .iter()
-            .filter(|it| it.refused.is_none() && it.deviance.is_some_and(|it| it <= best * (1.0 + TIE)))
-            .max_by(|left, right| left.gini.total_cmp(&right.gini))
-            .and_then(|it| it.kind)
-    });
-    Selection { chosen, candidates, baseline }
+            .enumerate()
+            .flat_map(|(r, rows)| rows.iter().enumerate().map(move |(i, row)| (r, i, row)))
+            .filter(|(r, i, _)| wanted(*r, *i))
+            .map(|it| it.2.as_slice())
+            .collect();
+        weights::learn(&chosen, members.len())
+    };
+    let pool = |round: &Round, weights: &[f64]| {
+        let members: Vec<(usize, f64)> = members.iter().copied().zip(weights.iter().copied()).collect();
+        round.pool(&members)
+    };
+    let forecasts: Vec<Forecast> = if let [round] = rounds {
+        // One origin: each half of the customers is judged by the other.
+        let halves = [0, 1].map(|half| pool(round, &learn(&|_, i| i % 2 != half)));
+        let [Some(even), Some(odd)] = halves else {
+            return (Entry { contender: refused(Kind::Stack, nothing()), forecasts: Vec::new() }, Vec::new());
+        };
+        let mix = |even: &[f64], odd: &[f64]| {
+            (0..even.len()).map(|i| if i % 2 == 0 { even[i] } else { odd[i] }).collect()
+        };
+        vec![Forecast { mean: mix(&even.mean, &odd.mean), chance: mix(&even.chance, &odd.chance) }]
+    } else {
+        rounds
+            .iter()
+            .enumerate()
+            .filter_map(|(r, round)| pool(round, &learn(&|other, _| other != r)))
+            .collect()
+    };
+    let learnt = learn(&|_, _| true);
+    let weights = members.iter().zip(learnt).map(|(&k, weight)| Weight { kind: kinds[k], weight }).collect();
+    (judged(rounds, Kind::Stack, forecasts, limit), weights)
 }
 
-fn judge(it: &Candidate, baseline: &Candidate, plan: &Plan) -> Option<Reason> {
-    let (Some(ours), Some(theirs)) = (it.deviance, baseline.deviance) else { return None };
-    if ours > theirs {
-        return Some(Reason::LosesToBaseline);
+fn nothing() -> Reason {
+    Reason::Unfitted { error: "there is no hold-out to judge by".to_owned() }
+}
+
+fn refused(kind: Kind, reason: Reason) -> Contender {
+    Contender {
+        name: kind.to_string(),
+        kind: Some(kind),
+        score: None,
+        gain: None,
+        metrics: None,
+        biases: Vec::new(),
+        refused: Some(reason),
     }
-    (it.misplaced > plan.most_misplaced).then_some(Reason::Uncalibrated)
 }
 
-fn rate(kind: Option<Kind>, cuts: impl Iterator<Item = Result<Option<Metrics>, String>>) -> Candidate {
-    let (mut scored, mut refused, mut missing) = (Vec::new(), None, false);
-    for it in cuts {
-        match it {
-            Ok(Some(metrics)) => scored.push(metrics),
-            Ok(None) => missing = true,
-            Err(error) => {
-                refused = Some(Reason::Unfitted { error });
-                missing = true;
-            }
+/// Forecasts of all rounds, one after the other.
+fn joined(forecasts: &[Forecast]) -> Vec<f64> {
+    forecasts.iter().flat_map(|it| it.mean.iter().copied()).collect()
+}
+
+fn actuals(rounds: &[Round]) -> Vec<f64> {
+    rounds.iter().flat_map(|it| it.actual.iter().copied()).collect()
+}
+
+fn biases<'a>(rounds: &'a [Round], means: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
+    let bias = |(round, mean): (&Round, &[f64])| {
+        let actual: f64 = round.actual.iter().sum();
+        if actual > 0.0 { mean.iter().sum::<f64>() / actual - 1.0 } else { 0.0 }
+    };
+    rounds.iter().zip(means).map(bias).collect()
+}
+
+fn judged(rounds: &[Round], kind: Kind, forecasts: Vec<Forecast>, limit: Option<f64>) -> Entry {
+    let metrics = Metrics::new(&joined(&forecasts), &actuals(rounds));
+    let chances = forecasts.iter().flat_map(|it| &it.chance);
+    let score = chances.map(|it| it.ln()).sum::<f64>() / metrics.map_or(1.0, |it| it.customers as f64);
+    let refused = match (&metrics, limit) {
+        (None, _) => Some(nothing()),
+        (Some(it), Some(limit)) if it.deviance >= limit => {
+            Some(Reason::LosesToBaseline { deviance: it.deviance, baseline: limit })
+        }
+        (Some(it), _) => {
+            let level = 1.0 + it.bias_percent / 100.0;
+            let wrong = !(1.0 / MOST_OFF..=MOST_OFF).contains(&level) || it.misplaced > MOST_MISPLACED;
+            wrong.then_some(Reason::Uncalibrated { level, misplaced: it.misplaced })
+        }
+    };
+    let contender = Contender {
+        name: kind.to_string(),
+        kind: Some(kind),
+        score: metrics.is_some().then_some(score),
+        gain: None,
+        metrics,
+        biases: biases(rounds, forecasts.iter().map(|it| it.mean.as_slice())),
+        refused,
+    };
+    Entry { contender, forecasts }
+}
+
+fn of_baseline(rounds: &[Round]) -> Contender {
+    let repeated: Vec<f64> = rounds.iter().flat_map(|it| it.repeated.iter().copied()).collect();
+    Contender {
+        name: BASELINE.to_owned(),
+        kind: None,
+        score: None,
+        gain: None,
+        metrics: Metrics::new(&repeated, &actuals(rounds)),
+        biases: biases(rounds, rounds.iter().map(|it| it.repeated.as_slice())),
+        refused: None,
+    }
+}
+
+/// The mean difference of scores, and its standard error over customers, each of whom is judged at several origins.
+fn gain(rounds: &[Round], ours: &Entry, theirs: &Entry) -> (f64, f64) {
+    let most = rounds.iter().filter_map(|it| it.members.last()).max().copied().unwrap_or_default();
+    let mut sums = vec![0.0_f64; most + 1];
+    let (mut judged, mut total) = (0.0, 0.0);
+    for ((round, ours), theirs) in rounds.iter().zip(&ours.forecasts).zip(&theirs.forecasts) {
+        for ((member, ours), theirs) in round.members.iter().zip(&ours.chance).zip(&theirs.chance) {
+            let difference = ours.ln() - theirs.ln();
+            sums[*member] += difference;
+            total += difference;
+            judged += 1.0;
         }
     }
-    let customers: f64 = scored.iter().map(|it| it.customers as f64).sum();
-    let mean = |f: fn(&Metrics) -> f64| {
-        scored.iter().map(|it| it.customers as f64 * f(it)).sum::<f64>() / customers.max(1.0)
-    };
-    let deviance = (!missing && !scored.is_empty()).then(|| mean(|it| it.deviance));
-    if deviance.is_none() && refused.is_none() {
-        refused = Some(Reason::Unfitted { error: "there is no hold-out to judge by".to_owned() });
-    }
-    Candidate {
-        kind,
-        deviance,
-        gini: mean(|it| it.gini),
-        misplaced: mean(|it| it.misplaced),
-        refused,
-        cuts: scored,
-    }
+    let squares: f64 = sums.iter().map(|it| it * it).sum();
+    let customers = sums.iter().filter(|it| **it != 0.0).count() as f64;
+    let variance = (squares - total * total / customers.max(1.0)).max(0.0);
+    (total / f64::max(judged, 1.0), variance.sqrt() / f64::max(judged, 1.0))
 }
 
-/// Customers known at a cut, and what they ordered after it.
-fn actuals(histories: &[History], cut: i32, plan: &Plan) -> Vec<f64> {
-    known(histories, cut)
-        .map(|it| f64::from(it.purchases_between(cut, cut.saturating_add(plan.horizon))))
+fn spread(rounds: &[Round], entry: &Entry) -> f64 {
+    let (mut sum, mut weight) = (PRIOR_SPREAD.powi(2), 1.0);
+    for (round, forecast) in rounds.iter().zip(&entry.forecasts) {
+        let (actual, foretold): (f64, f64) = (round.actual.iter().sum(), forecast.mean.iter().sum());
+        let off = ((actual + 1.0) / (foretold + 1.0)).ln();
+        let residual: f64 = round.actual.iter().zip(&forecast.mean).map(|(a, m)| (a - m).powi(2)).sum();
+        let noise = residual / (foretold + 1.0).powi(2);
+        sum += (off * off - noise).max(0.0);
+        weight += 1.0;
+    }
+    (sum / weight).sqrt()
+}
+
+fn deciles(rounds: &[Round], entry: &Entry) -> Vec<(f64, f64)> {
+    let mut pairs: Vec<(f64, f64)> = joined(&entry.forecasts).into_iter().zip(actuals(rounds)).collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let n = pairs.len();
+    let tenth = |k: usize| &pairs[n * k / 10..n * (k + 1) / 10];
+    let mean = |it: &[(f64, f64)], f: fn(&(f64, f64)) -> f64| it.iter().map(f).sum::<f64>() / it.len() as f64;
+    (0..10)
+        .map(tenth)
+        .filter(|it| !it.is_empty())
+        .map(|it| (mean(it, |it| it.0), mean(it, |it| it.1)))
         .collect()
 }
 
-fn known(histories: &[History], cut: i32) -> impl Iterator<Item = &History> {
-    histories.iter().filter(move |it| it.first_day().is_some_and(|it| it <= cut))
-}
-
-fn baseline_at(histories: &[History], cut: i32, plan: &Plan) -> Option<Metrics> {
-    let first = known(histories, cut).filter_map(History::first_day).min()?;
-    let window = plan.horizon.min(cut.saturating_sub(first)).max(1);
-    let forecast: Vec<f64> =
-        known(histories, cut).map(|it| repeat_last_window(it, cut, window, plan.horizon)).collect();
-    Metrics::new(&forecast, &actuals(histories, cut, plan))
-}
-
-fn model_at(histories: &[History], kind: Kind, cut: i32, plan: &Plan) -> Result<Option<Metrics>, String> {
-    let summaries: Vec<_> =
-        known(histories, cut).filter_map(|it| it.summary(cut, plan.days_per_unit)).collect();
-    let fit = fit(kind, &Rows::new(summaries.iter().copied())).map_err(|error| error.to_string())?;
-    if !fit.report.is_sound() {
-        return Err(format!("{kind}: the search stopped before the gradient vanished"));
+impl Selection {
+    /// How one kind did.
+    #[must_use]
+    pub fn contender(&self, kind: Kind) -> Option<&Contender> {
+        self.contenders.iter().find(|it| it.kind == Some(kind))
     }
-    let horizon = f64::from(plan.horizon) / plan.days_per_unit;
-    let forecast: Vec<f64> = summaries.iter().map(|it| fit.model.expected(it, horizon)).collect();
-    Ok(Metrics::new(&forecast, &actuals(histories, cut, plan)))
+
+    /// Kinds from the chosen one down to those that were refused.
+    pub fn ranking(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.contenders.iter().filter_map(|it| it.kind)
+    }
+
+    /// Fits a kind to all rows; a stack from its members, those that can no longer be fitted left out.
+    ///
+    /// # Errors
+    /// If it cannot be fitted, or does not converge; a stack if none of its members can.
+    pub fn fit(&self, kind: Kind, rows: &Rows, start: Option<&Model>) -> Result<Fit, FitError> {
+        let member = |kind: Kind| fit_soundly(kind, rows, start.and_then(|it| it.member(kind)).as_ref());
+        if kind != Kind::Stack {
+            return member(kind);
+        }
+        let mut fits = Vec::new();
+        let mut failed = None;
+        for it in self.weights.iter().filter(|it| it.weight >= 1e-3) {
+            match member(it.kind) {
+                Ok(fit) => fits.push((it.weight, fit)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if fits.is_empty() {
+            let remedy = "hold something out first, or fit one of pareto-nbd, mbg-nbd and bg-nbd";
+            let none = InvalidValue::new("kind", "has no members with a weight", kind, remedy);
+            return Err(failed.unwrap_or_else(|| none.into()));
+        }
+        let members: Vec<(f64, Model)> = fits.iter().map(|(weight, fit)| (*weight, fit.model)).collect();
+        let stack = Stack::new(&members)?;
+        Ok(Fit::pooled(stack, &fits.into_iter().map(|it| it.1).collect::<Vec<_>>(), rows))
+    }
 }

@@ -70,6 +70,10 @@ impl Transactions for ParetoNbd {
         logistic(-self.ln_odds_dead(it, false))
     }
 
+    fn p_alive_fast(&self, it: &Summary) -> f64 {
+        logistic(-self.ln_odds_dead(it, true))
+    }
+
     fn ln_p_alive(&self, it: &Summary) -> f64 {
         -softplus(self.ln_odds_dead(it, false))
     }

@@ -2,7 +2,10 @@
 
 use crate::data::{self, day};
 use perennial_clv::baseline::{CellMeans, lifetime_rate, repeat_last_window};
-use perennial_clv::evaluate::{Metrics, Plan, coverage, randomised_pit, select, uniform_distance};
+use perennial_clv::evaluate::{
+    Backtest, BacktestError, COMPETITORS, Metrics, Plan, backtest, backtest_with, coverage, randomised_pit,
+    select, uniform_distance,
+};
 use perennial_clv::rfm::{Measures, Rfm};
 use perennial_clv::{Counts, History, Kind, Rows, Season, fit};
 use std::collections::BTreeMap;
@@ -151,24 +154,96 @@ fn baselines_agree_with_the_published_ones() {
     assert!(it.mae > 0.9 && it.mae < 1.2, "{it:?}");
 }
 
+/// The sets of the protocol: file, last day seen, last day held out.
+const SETS: [(&str, &str, &str); 4] = [
+    ("cdnow_sample.csv", "1997-09-30", "1998-06-30"),
+    ("cdnow_full.csv", "1997-09-30", "1998-06-30"),
+    ("apparel_trans.csv", "2006-12-31", "2008-12-28"),
+    ("grocery_elog.csv", "2006-12-31", "2007-12-30"),
+];
+
+fn tested(set: (&str, &str, &str)) -> Option<Backtest> {
+    let histories: Vec<History> = data::orders(set.0)?.into_values().collect();
+    let horizon = day(set.2) - day(set.1);
+    Some(backtest(&histories, (day(set.1), horizon), &COMPETITORS, 7.0).unwrap())
+}
+
+#[test]
+fn the_picked_model_is_never_worse_than_pareto_nbd_and_often_better() {
+    let mut better = 0;
+    for set in SETS {
+        let Some(it) = tested(set) else { return };
+        let of = |wanted: &dyn Fn(&perennial_clv::evaluate::Line) -> bool| {
+            it.lines.iter().find(|line| wanted(line)).and_then(|line| line.metrics).unwrap()
+        };
+        let picked = of(&|line| line.is_selected);
+        let pareto = of(&|line| line.name == "pareto-nbd");
+        let ours = [picked.deviance, 1.0 / picked.gini, picked.decile_error_percent, picked.rmse];
+        let theirs = [pareto.deviance, 1.0 / pareto.gini, pareto.decile_error_percent, pareto.rmse];
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert!(*ours <= theirs * 1.005, "{}: {picked:?} against {pareto:?}", set.0);
+        }
+        better += usize::from(picked.deviance < pareto.deviance && picked.gini > pareto.gini);
+        if set.0 == "cdnow_full.csv" {
+            let measured = it.lines[0].measured.unwrap();
+            assert!(it.lines[0].is_selected && measured.pit_distance <= 0.03, "{measured:?}");
+            assert!(measured.coverage >= 0.78 && measured.blocks >= 20, "{measured:?}");
+            assert!(measured.total_coverage >= 0.75, "{measured:?}");
+        }
+    }
+    assert!(better >= 2, "{better}");
+}
+
 #[test]
 fn selection_sees_only_what_came_before() {
     let Some(orders) = data::orders("cdnow_sample.csv") else { return };
-    let kinds = [Kind::BgNbd, Kind::MbgNbd, Kind::ParetoNbd, Kind::MbgCnbd(2), Kind::Nbd];
-    let last = day("1997-09-30");
-    let plan = Plan::recent(day("1997-01-01"), last, 273, 7.0).unwrap();
-    assert_eq!(plan.cuts.len(), 3);
+    let (last, horizon) = (day("1997-09-30"), 273);
     let histories: Vec<History> = orders.into_values().collect();
-    let first = select(&histories, &kinds, &plan);
+    let plan = Plan::rolling(day("1997-01-01"), last, horizon, 7.0).unwrap();
+    assert_eq!(plan.origins.len(), 3);
+    let first = select(&histories, &COMPETITORS, &plan, None);
     assert!(first.chosen.is_some());
-    // Another future, the same choice.
-    let mut changed = histories;
-    for (i, it) in changed.iter_mut().enumerate() {
-        for n in 0..(i as i32 * 7) % 13 {
-            it.add(last + 1 + 3 * n, 100);
-        }
-    }
-    assert_eq!(select(&changed, &kinds, &plan), first);
+    let before = backtest(&histories, (last, horizon), &COMPETITORS, 7.0).unwrap();
+    assert_eq!(before.selection, first);
+    // The futures of all customers dealt out anew: the same choice, the same model, another result.
+    let n = histories.len();
+    let shuffled: Vec<History> = (0..n)
+        .map(|i| {
+            let mut it = histories[i].clone();
+            let (own, other) = (histories[i].days(), histories[(i * 7 + 11) % n].days());
+            for day in own.filter(|it| *it > last) {
+                it.remove(day, 0);
+            }
+            for day in other.filter(|it| *it > last) {
+                it.add(day, 100);
+            }
+            it
+        })
+        .collect();
+    let after = backtest(&shuffled, (last, horizon), &COMPETITORS, 7.0).unwrap();
+    assert_eq!(after.selection, first);
+    assert_eq!(after.lines[0].model, before.lines[0].model);
+    assert_ne!(after.lines[0].metrics, before.lines[0].metrics);
+}
+
+#[test]
+fn a_backtest_that_cannot_be_made_says_why() {
+    let Some(orders) = data::orders("cdnow_sample.csv") else { return };
+    let histories: Vec<History> = orders.into_values().collect();
+    let of = |cutoff: &str, horizon: i32| backtest(&histories, (day(cutoff), horizon), &COMPETITORS, 7.0);
+    assert_eq!(of("1990-01-01", 30).unwrap_err(), BacktestError::Nobody);
+    assert_eq!(of("1998-05-31", 182).unwrap_err(), BacktestError::TooShort { missing: 152 });
+    assert!(of("1997-09-30", 0).unwrap_err().to_string().contains("horizon: must be positive"));
+    let mut told = Vec::new();
+    let stopped = backtest_with(&histories, (day("1997-09-30"), 90), &COMPETITORS, 7.0, |done, all| {
+        told.push((done, all));
+        done == 3
+    });
+    assert_eq!(stopped.unwrap_err(), BacktestError::Stopped);
+    assert_eq!(told, [(0, 16), (1, 16), (2, 16), (3, 16)]);
+    // Too short a past to hold anything out: the first model stands, and nothing was chosen.
+    let early = of("1997-01-20", 90).unwrap();
+    assert_eq!((early.selection.chosen, early.lines[0].name.as_str()), (None, "pareto-nbd"));
 }
 
 #[test]

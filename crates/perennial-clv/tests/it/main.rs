@@ -1,6 +1,7 @@
 //! The published truths, on the data they were published for.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod corpora;
 mod covariates;
 mod data;
 mod discrete;
@@ -10,5 +11,6 @@ mod hostile;
 mod points;
 mod properties;
 mod simulation;
+mod stack;
 mod tables;
 mod values;

@@ -1,6 +1,8 @@
 //! What must hold for any customer, any age and any parameters.
 
-use perennial_clv::{GammaGamma, Given, History, Kind, Model, Rows, Spend, Status, Summary, Valuation, fit};
+use perennial_clv::{
+    GammaGamma, Given, History, Kind, Model, Rows, Spend, Stack, Status, Summary, Valuation, fit,
+};
 use proptest::prelude::*;
 
 fn kinds() -> impl Strategy<Value = Kind> {
@@ -16,11 +18,17 @@ fn kinds() -> impl Strategy<Value = Kind> {
 }
 
 /// Parameters over the whole box that a fit searches.
-fn models() -> impl Strategy<Value = Model> {
+fn singles() -> impl Strategy<Value = Model> {
     (kinds(), prop::collection::vec(-15.0_f64..15.0, 4)).prop_map(|(kind, logs)| {
         let values = logs.iter().map(|it| it.exp());
         Model::from_params(kind, kind.parameters().iter().copied().zip(values)).unwrap()
     })
+}
+
+fn models() -> impl Strategy<Value = Model> {
+    let stacks = prop::collection::vec((0.01_f64..1.0, singles()), 2..=6)
+        .prop_map(|members| Model::Stack(Stack::new(&members).unwrap()));
+    prop_oneof![4 => singles(), 1 => stacks]
 }
 
 fn customers() -> impl Strategy<Value = Summary> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use perennial_clv::{FitError, Kind};
+use perennial_clv::Kind;
 use perennial_store::{Backend, Store, StoreError};
 use perennial_types::{Timestamp, Workspace};
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::App;
 use crate::config::Settings;
 use crate::domain::edges::{Edges, fifths, shares};
-use crate::domain::fit::{self, Ask, Outcome};
+use crate::domain::fit::{self, Ask, Outcome, Step, Unfit};
 use crate::domain::ledger::Ledger;
 use crate::domain::model::{InForce, Registered, Status};
 use crate::domain::score::Judge;
@@ -37,11 +37,14 @@ pub struct FitRequest {
     pub id: Option<Uuid>,
 }
 
+/// Hears of each step of a fit, and may end it by answering `true`.
+pub type Watch = Box<dyn FnMut(Step) -> bool + Send>;
+
 /// A registered model, and who hears when everybody is re-scored by it.
 pub type Fitted = (Registered, Vec<oneshot::Receiver<()>>);
 
 struct Found {
-    outcome: std::result::Result<Outcome, FitError>,
+    outcome: std::result::Result<Outcome, Unfit>,
     counted: Finding,
     ledger: Ledger,
 }
@@ -51,10 +54,15 @@ impl App {
     ///
     /// # Errors
     /// If there is nothing to learn from, or the database refuses.
-    pub async fn fit_now(&self, workspace: &Workspace, request: FitRequest) -> Result<Registered> {
+    pub async fn fit_now(
+        &self,
+        workspace: &Workspace,
+        request: FitRequest,
+        watch: Watch,
+    ) -> Result<Registered> {
         let now = self.clock.now();
         self.catch_up(now).await?;
-        let (model, heard) = self.fit(workspace, request, now).await?;
+        let (model, heard) = self.fit(workspace, request, now, watch).await?;
         for it in heard {
             // A reader that stops does not take the published model back.
             let _ = it.await;
@@ -66,7 +74,13 @@ impl App {
     ///
     /// # Errors
     /// As [`App::fit_now`].
-    pub async fn fit(&self, workspace: &Workspace, request: FitRequest, at: Timestamp) -> Result<Fitted> {
+    pub async fn fit(
+        &self,
+        workspace: &Workspace,
+        request: FitRequest,
+        at: Timestamp,
+        watch: Watch,
+    ) -> Result<Fitted> {
         let _one_at_a_time = self.fitting.lock().await;
         let asked = Asked {
             id: request.id,
@@ -83,7 +97,7 @@ impl App {
             return if body == asked.body { Ok((model, Vec::new())) } else { Err(Error::RequestReused(id)) };
         }
         let began = Instant::now();
-        let result = self.fit_and_register(workspace, &request, asked, at).await;
+        let result = self.fit_and_register(workspace, &request, asked, at, watch).await;
         let outcome = match &result {
             Ok((model, _)) => model.status.as_str(),
             Err(_) => "failed",
@@ -98,6 +112,7 @@ impl App {
         request: &FitRequest,
         asked: Asked,
         at: Timestamp,
+        watch: Watch,
     ) -> Result<Fitted> {
         let db = self.store.read();
         let currency = store::currency(db, workspace).await?;
@@ -119,7 +134,7 @@ impl App {
             return Err(Error::NoOrders(workspace.to_string()));
         }
         let found = blocking(move || {
-            let outcome = fit::run(&ledger, &ask);
+            let outcome = fit::run(&ledger, &ask, watch);
             Found { outcome, counted: fit::empirical(&ledger, ask.cutoff, ask.currency), ledger }
         })
         .await?;
@@ -142,7 +157,7 @@ impl App {
                 model.status = Status::Published;
                 model.reason = reason;
             }
-            Err(error) if request.scheduled && in_force.is_none() => {
+            Err(Unfit::Fit(error)) if request.scheduled && in_force.is_none() => {
                 model.status = Status::Published;
                 model.reason = error.to_string();
             }
@@ -151,7 +166,8 @@ impl App {
                 model.reason = objection.unwrap_or_default();
                 model.finding = finding;
             }
-            Err(error) => return Err(error.into()),
+            Err(Unfit::Fit(error)) => return Err(error.into()),
+            Err(Unfit::Cancelled) => return Err(Error::Cancelled),
         }
         if let Some(it) = &in_force
             && model.finding.chosen_at == 0
@@ -211,6 +227,6 @@ fn clv_edges(settings: &Arc<Settings>, ledger: &Ledger, model: Registered, today
     shares(ledger.customers().filter_map(|days| judge.clv(days, today)).collect())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Calculation)
 }

@@ -1,7 +1,9 @@
 //! The use cases: one method each.
 
 mod fitting;
+mod looking_back;
 mod models;
+mod runs;
 mod scores;
 
 use std::sync::Arc;
@@ -11,9 +13,11 @@ use std::time::Duration;
 use perennial_feed::{Bell, Cursor, Feed, PARTITIONS, Progress, Reader};
 use perennial_store::Store;
 use perennial_types::{Clock, Timestamp, from_micros, micros};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use fitting::FitRequest;
-pub use scores::{Score, Summary};
+pub use runs::{Job, Runner, Standing};
+pub use scores::{Explanation, MemberForecast, Score, Summary, unknown};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -30,6 +34,8 @@ pub struct App {
     pub(crate) clock: Clock,
     pub(crate) bell: Bell,
     pub(crate) settings: Arc<Settings>,
+    /// Fits that are asked for.
+    jobs: UnboundedSender<Job>,
     /// One fit at a time: each holds all purchase days of a workspace in memory.
     fitting: tokio::sync::Mutex<()>,
     /// Where a simulation is held back until a scheduled fit is published.
@@ -37,7 +43,7 @@ pub struct App {
 }
 
 impl App {
-    /// The use cases over a reader and its store.
+    /// The use cases over a reader and its store, and the fits that will be asked for: a [`Runner`] does them.
     #[must_use]
     pub fn new(
         store: Store,
@@ -46,9 +52,11 @@ impl App {
         clock: Clock,
         bell: Bell,
         settings: Arc<Settings>,
-    ) -> Self {
+    ) -> (Self, UnboundedReceiver<Job>) {
         let fitting = tokio::sync::Mutex::new(());
-        Self { store, reader, feed, clock, bell, settings, fitting, held: AtomicI64::new(i64::MAX) }
+        let (jobs, asked) = unbounded_channel();
+        let held = AtomicI64::new(i64::MAX);
+        (Self { store, reader, feed, clock, bell, settings, jobs, fitting, held }, asked)
     }
 
     /// Holds the world before an instant, if the clock is a simulated one.

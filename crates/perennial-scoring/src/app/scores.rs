@@ -1,15 +1,46 @@
 //! Reading scores: of some profiles as of now, and of all together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use perennial_clv::{Spend, continuous_rate};
 use perennial_types::{Currency, ProfileId, Timestamp, Workspace};
+use sha2::{Digest, Sha256};
 
 use super::App;
+use super::fitting::blocking;
 use crate::domain::customer::{Customer, Figures};
-use crate::domain::score::{Brief, Judge, NextOrder, Worth};
+use crate::domain::ledger::{earned, spend};
+use crate::domain::model::InForce;
+use crate::domain::score::{Brief, Judge, NextOrder, Worth, YEAR};
 use crate::domain::summary::Distribution;
 use crate::error::{Error, Result};
 use crate::store::{self, Reach};
+
+/// Customers of a page of an export.
+pub const PAGE: i64 = 1_000;
+
+/// Customers that are to be scored.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The model in force.
+    force: Option<Arc<InForce>>,
+    /// Who, and what they ordered.
+    customers: Vec<(ProfileId, Customer)>,
+    /// The instant of the score.
+    at: Timestamp,
+}
+
+impl Known {
+    /// Keeps only those at positions that are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(usize) -> bool) {
+        let mut position = 0;
+        self.customers.retain(|_| {
+            position += 1;
+            wanted(position - 1)
+        });
+    }
+}
 
 /// Everything known of one customer's value at an instant.
 #[derive(Clone, Debug)]
@@ -53,34 +84,156 @@ pub struct Summary {
     pub rfm: Vec<(i64, i64, i64)>,
     /// The distribution of CLV.
     pub clv: Option<Distribution>,
+    /// The latest fit, if nothing came of it.
+    pub failed_fit: Option<(Timestamp, String)>,
+}
+
+/// What a score is made of.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The score.
+    pub score: Score,
+    /// What each member of the model says.
+    pub members: Vec<MemberForecast>,
+    /// Purchases whose value the model of spend knows, and their mean, minor units.
+    pub spend: (u32, i64),
+    /// The population's mean value, minor units.
+    pub population_mean: i64,
+    /// The customer's expected value, minor units.
+    pub expected_value: i64,
+    /// Profit per revenue of the customer's own orders.
+    pub own_margin: f64,
+    /// The population's.
+    pub population_margin: f64,
+    /// Expected orders within a year, discounted.
+    pub discounted_orders: f64,
+}
+
+/// What one member of a model says.
+#[derive(Clone, Debug)]
+pub struct MemberForecast {
+    /// Its kind.
+    pub kind: String,
+    /// Its weight.
+    pub weight: f64,
+    /// P(alive) by it alone.
+    pub p_alive: f64,
+    /// Expected orders within a year by it alone.
+    pub orders: f64,
 }
 
 impl App {
-    /// Scores one profile as of now.
+    /// Scores some profiles; those that are not known are left out.
     ///
-    /// # Errors
-    /// If it is not known.
-    pub async fn score(&self, workspace: &Workspace, profile: ProfileId) -> Result<Score> {
-        let found = self.scores(workspace, &[profile]).await?.pop();
-        let name = || format!("{}/profiles/{profile}", workspace.resource());
-        found.ok_or_else(|| Error::NoProfile(name()))
-    }
-
-    /// Scores some profiles as of now; those that are not known are left out.
+    /// As of an instant in the past, orders placed later do not count, and the model is the one that was in force then.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn scores(&self, workspace: &Workspace, profiles: &[ProfileId]) -> Result<Vec<Score>> {
-        let force = self.reader.fold().in_force(self.store.read(), workspace).await?;
-        let mut states: BTreeMap<ProfileId, Customer> = self.reader.states(workspace, profiles).await?;
-        let known: Vec<_> = profiles.iter().filter_map(|it| Some((*it, states.remove(it)?))).collect();
-        let (at, settings) = (self.clock.now(), self.settings.clone());
-        let work = move || {
+    pub async fn scores(
+        &self,
+        workspace: &Workspace,
+        profiles: &[ProfileId],
+        as_of: Option<Timestamp>,
+    ) -> Result<Vec<Score>> {
+        self.judge(self.known(workspace, profiles, as_of).await?).await
+    }
+
+    /// Scores customers that were read before.
+    ///
+    /// # Errors
+    /// If the calculation dies.
+    pub async fn judge(&self, known: Known) -> Result<Vec<Score>> {
+        let settings = self.settings.clone();
+        blocking(move || {
+            let Known { force, customers, at } = known;
             let judge =
                 Judge { rules: &settings.rules, calendar: &settings.calendar, force: force.as_deref() };
-            known.into_iter().map(|(profile, customer)| score(&judge, profile, &customer, at)).collect()
+            customers.into_iter().map(|(profile, customer)| score(&judge, profile, &customer, at)).collect()
+        })
+        .await
+    }
+
+    /// A name for each score that changes with anything the score depends on: the orders, the model, the day, the rules.
+    /// Whatever is kept under it can never be out of date.
+    #[must_use]
+    pub fn prints(&self, known: &Known) -> Vec<String> {
+        let label = known.force.as_ref().map_or("", |it| it.label.as_str());
+        let day = self.settings.calendar.day(known.at);
+        let common = format!("{label} {day} {:?}", self.settings.rules);
+        let print = |(profile, customer): &(ProfileId, Customer)| {
+            let mut hash = Sha256::new();
+            hash.update(profile.0.as_bytes());
+            hash.update(common.as_bytes());
+            // What has no JSON has no equal, either.
+            hash.update(serde_json::to_vec(customer).unwrap_or_else(|_| known.at.to_string().into_bytes()));
+            let hex = hash.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect::<String>();
+            format!("score/{hex}")
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Error::Calculation)
+        known.customers.iter().map(print).collect()
+    }
+
+    /// Says what a score is made of.
+    ///
+    /// # Errors
+    /// If the profile is not known.
+    pub async fn explain(
+        &self,
+        workspace: &Workspace,
+        profile: ProfileId,
+        as_of: Option<Timestamp>,
+    ) -> Result<Explanation> {
+        let Known { force, mut customers, at } = self.known(workspace, &[profile], as_of).await?;
+        let (_, customer) = customers.pop().ok_or_else(|| unknown(workspace, profile))?;
+        let settings = self.settings.clone();
+        blocking(move || {
+            let judge =
+                Judge { rules: &settings.rules, calendar: &settings.calendar, force: force.as_deref() };
+            explain(&judge, score(&judge, profile, &customer, at))
+        })
+        .await
+    }
+
+    /// Customers with an order, after one of them: a page of an export.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn profiles_after(&self, workspace: &Workspace, after: ProfileId) -> Result<Vec<ProfileId>> {
+        Ok(store::profiles_after(self.store.read(), workspace, after, PAGE).await?)
+    }
+
+    /// Reads some profiles and the model in force; those that are not known are left out.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn known(
+        &self,
+        workspace: &Workspace,
+        profiles: &[ProfileId],
+        as_of: Option<Timestamp>,
+    ) -> Result<Known> {
+        let db = self.store.read();
+        let now = self.clock.now();
+        let as_of = as_of.filter(|it| *it < now);
+        let force = match as_of {
+            None => self.reader.fold().in_force(db, workspace).await?,
+            Some(at) => match store::published_at(db, workspace, at).await? {
+                Some(version) => store::force(db, workspace, version).await?.map(Arc::new),
+                None => None,
+            },
+        };
+        let mut states: BTreeMap<ProfileId, Customer> = self.reader.states(workspace, profiles).await?;
+        let then = |it: Customer| {
+            let Some(at) = as_of else { return it };
+            let mut then = it.clone().until(at);
+            // With all its orders it is what it is; with fewer, the latest of them is judged anew.
+            if then != it {
+                let (rules, calendar) = (&self.settings.rules, &self.settings.calendar);
+                then.reactivated = Judge { rules, calendar, force: force.as_deref() }.reactivated(&then);
+            }
+            then
+        };
+        let customers = profiles.iter().filter_map(|it| Some((*it, then(states.remove(it)?)))).collect();
+        Ok(Known { force, customers, at: as_of.unwrap_or(now) })
     }
 
     /// All customers together.
@@ -95,6 +248,7 @@ impl App {
             reach: store::totals(db, workspace).await?,
             rfm: store::rfm_table(db, workspace).await?,
             clv: Distribution::of(store::clv_values(db, workspace).await?),
+            failed_fit: self.failed_fit(workspace).await?,
         })
     }
 }
@@ -116,4 +270,49 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
         reactivated: customer.reactivated,
         figures,
     }
+}
+
+/// Nobody is known by this id.
+pub fn unknown(workspace: &Workspace, profile: ProfileId) -> Error {
+    Error::NoProfile(format!("{}/profiles/{profile}", workspace.resource()))
+}
+
+fn explain(judge: &Judge<'_>, score: Score) -> Explanation {
+    let mut it = Explanation {
+        members: Vec::new(),
+        spend: (0, 0),
+        population_mean: 0,
+        expected_value: 0,
+        own_margin: 0.0,
+        population_margin: judge.force.map_or(0.0, |it| it.finding.population.margin),
+        discounted_orders: 0.0,
+        score,
+    };
+    let days = &it.score.figures.days;
+    let Some((history, day)) = judge.history(days, it.score.at) else { return it };
+    let (profit, revenue) = earned(days, day);
+    it.own_margin = if revenue > 0 { profit as f64 / revenue as f64 } else { 0.0 };
+    let Some((force, fitted)) = judge.force.and_then(|it| Some((it, it.finding.fitted.as_ref()?))) else {
+        return it;
+    };
+    let minor = force.finding.minor_per_major();
+    let to_minor = |value: f64| (value * minor).round() as i64;
+    let spent = spend(days, day, minor);
+    it.spend = (spent.x, to_minor(spent.mean));
+    it.population_mean = to_minor(fitted.spend.model.expected(&Spend::UNKNOWN));
+    it.expected_value = to_minor(fitted.spend.model.expected(&spent));
+    let model = fitted.orders.model;
+    let rate = continuous_rate(judge.rules.yearly_discount, YEAR);
+    it.discounted_orders = model.discounted(&history, YEAR, rate);
+    it.members = model
+        .members()
+        .into_iter()
+        .map(|(weight, member)| MemberForecast {
+            kind: member.kind().to_string(),
+            weight,
+            p_alive: member.p_alive(&history),
+            orders: member.expected(&history, YEAR),
+        })
+        .collect();
+    it
 }

@@ -99,6 +99,13 @@ impl Customer {
         changed
     }
 
+    /// The customer with the orders placed until an instant, as they stand today.
+    #[must_use]
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.orders.retain(|_, it| it.placed_at().is_some_and(|placed| placed <= at));
+        self
+    }
+
     /// The currency of every amount.
     #[must_use]
     pub fn currency(&self) -> Option<Currency> {

@@ -1,15 +1,18 @@
 //! Fitting: from purchase days to a model that may serve, or the reason why not.
 
-use perennial_clv::{Fit, FitError, GammaGamma, Kind, Model, Rows};
+use perennial_clv::evaluate::{Plan, Purchases, Reason, Selection, select_with};
+use perennial_clv::{Fit, FitError, GammaGamma, InvalidValue, Kind, Model, Rows};
 use perennial_types::{Currency, Timestamp, micros};
 
 use super::customer::PurchaseDay;
-use super::hold_out::{self, HoldOut};
-use super::ledger::{Ledger, spend, summary, until};
+use super::ledger::{DAYS_PER_WEEK, Days, Ledger, most_days, spend, until};
 use super::model::{Finding, Fitted, Population, minor_per_major};
 
 /// The kinds that compete for `auto`, the default first.
-pub const COMPETITORS: [Kind; 3] = [Kind::ParetoNbd, Kind::MbgNbd, Kind::BgNbd];
+pub use perennial_clv::evaluate::COMPETITORS;
+
+/// Days that a forecast should be good for, and so what is held out where the history allows.
+const HORIZON: i32 = 365;
 
 /// What is to be fitted.
 #[derive(Clone, Copy, Debug)]
@@ -35,36 +38,83 @@ pub struct Outcome {
     pub objection: Option<String>,
 }
 
-/// Fits a model of transactions and one of value to all orders until the cutoff.
+/// Why there is no outcome.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Unfit {
+    /// There is nothing to learn from; the message says what to do.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// Somebody asked it to stop.
+    #[error("the fit was cancelled: nothing has changed")]
+    Cancelled,
+}
+
+/// How far a fit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Steps done.
+    pub done: usize,
+    /// Steps in all.
+    pub total: usize,
+    /// What comes now.
+    pub phase: &'static str,
+}
+
+/// Fits a model of transactions and one of value to all orders until the cutoff. `stop` hears of each step before it is
+/// taken and may end the fit by answering `true`.
 ///
 /// # Errors
-/// If there is nothing to learn from; the message says what to do.
-pub fn run(ledger: &Ledger, ask: &Ask) -> Result<Outcome, FitError> {
+/// If there is nothing to learn from, or it was told to stop.
+pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Result<Outcome, Unfit> {
     let minor = minor_per_major(ask.currency);
-    let rows = Rows::new(ledger.customers().filter_map(|it| summary(it, ask.cutoff)));
-    let kinds: Vec<Kind> = ask.kind.map_or_else(|| COMPETITORS.to_vec(), |it| vec![it]);
-    let hold_out = hold_out::compete(ledger, ask.cutoff, &kinds, ask.start.as_ref());
-    // Best first in the hold-out; those that failed there last.
-    let mut order: Vec<Kind> = hold_out.iter().flat_map(HoldOut::ranking).collect();
-    order.extend(kinds.iter().filter(|it| !order.contains(it)).copied().collect::<Vec<_>>());
-
-    let mut orders: Result<Fit, FitError> = Err(FitError::TooFew { have: 0, need: 2 });
+    let most = most_days(ledger, ask.cutoff);
+    let is_person = |it: &&[PurchaseDay]| until(it, ask.cutoff).len() <= most;
+    let people: Vec<Days<'_>> = ledger.customers().filter(is_person).map(Days).collect();
+    let left_out = ledger.customers().count() - people.len();
+    let rows = Rows::new(people.iter().filter_map(|it| it.summary(ask.cutoff, DAYS_PER_WEEK)));
+    let kinds: Vec<Kind> = match ask.kind {
+        None | Some(Kind::Stack) => COMPETITORS.to_vec(),
+        Some(kind) => vec![kind],
+    };
+    let first = people.iter().filter_map(Purchases::first_day).min().unwrap_or(ask.cutoff).min(ask.cutoff);
+    let plan = Plan::rolling(first, ask.cutoff, HORIZON, DAYS_PER_WEEK).map_err(FitError::from)?;
+    let total = plan.origins.len() * kinds.len() + 2;
+    let hold_out = select_with(&people, &kinds, &plan, ask.start.as_ref(), |done, _| {
+        stop(Step { done, total, phase: "letting models foretell what is held out" })
+    });
+    let hold_out = hold_out.ok_or(Unfit::Cancelled)?;
+    // The one chosen, then the others from the best down.
+    let order: Vec<Kind> = match ask.kind {
+        Some(kind) => vec![kind],
+        None => hold_out.ranking().collect(),
+    };
+    if stop(Step { done: total - 2, total, phase: "fitting to all orders" }) {
+        return Err(Unfit::Cancelled);
+    }
+    let mut failed = None;
+    let mut found = None;
     for kind in order {
-        let found = hold_out::search(kind, &rows, ask.start.as_ref());
-        let is_sound = found.as_ref().is_ok_and(|it| it.report.is_sound());
-        if is_sound || orders.is_err() {
-            orders = found;
-        }
-        if is_sound {
-            break;
+        match hold_out.fit(kind, &rows, ask.start.as_ref()) {
+            Ok(fit) => {
+                found = Some((kind, fit));
+                break;
+            }
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    let orders = orders?;
-    let spends: Vec<_> = ledger.customers().map(|it| spend(it, ask.cutoff, minor)).collect();
-    let spend = GammaGamma::fit(&spends)?;
-    let objection = objection(&orders, &spend.report, hold_out.as_ref());
+    let Some((kind, orders)) = found else {
+        return Err(failed.unwrap_or(FitError::TooFew { have: 0, need: 2 }).into());
+    };
+    if stop(Step { done: total - 1, total, phase: "fitting what an order is worth" }) {
+        return Err(Unfit::Cancelled);
+    }
+    let spends: Vec<_> = people.iter().map(|it| spend(it.0, ask.cutoff, minor)).collect();
+    let spend = GammaGamma::fit(&spends).map_err(|error| worthless(&spends, error))?;
+    let has_hold_out = !hold_out.origins.is_empty();
+    let objection = objection((kind, &orders), &spend.report, has_hold_out.then_some(&hold_out));
     let mut finding = empirical(ledger, ask.cutoff, ask.currency);
-    finding.hold_out = hold_out;
+    finding.notes = notes(left_out, most, &spend);
+    finding.hold_out = has_hold_out.then_some(hold_out);
     finding.fitted = Some(Fitted { orders, spend });
     if ask.kind.is_none() {
         finding.chosen_at = micros(ask.at);
@@ -72,20 +122,91 @@ pub fn run(ledger: &Ledger, ask: &Ask) -> Result<Outcome, FitError> {
     Ok(Outcome { finding, objection })
 }
 
-fn objection(orders: &Fit, spend: &perennial_clv::Report, hold_out: Option<&HoldOut>) -> Option<String> {
+/// Repeat purchases there may be, but none that is worth anything.
+fn worthless(spends: &[perennial_clv::Spend], error: FitError) -> FitError {
+    let repeaters = spends.iter().filter(|it| it.x > 0).count();
+    if repeaters < 2 {
+        return error;
+    }
+    InvalidValue {
+        field: "value",
+        reason: "must be positive for at least two customers who bought twice",
+        value: format!("{repeaters} who did"),
+        remedy: "check the amounts of the orders: refunds and free orders teach nothing of value",
+    }
+    .into()
+}
+
+fn notes(left_out: usize, most: usize, spend: &perennial_clv::SpendFit) -> Vec<String> {
+    let mut notes = Vec::new();
+    if left_out > 0 {
+        notes.push(format!(
+            "{left_out} customers with more than {most} purchase days were left out of the fit: no person buys so often; \
+             their own scores are kept"
+        ));
+    }
+    if spend.left_out > 0 {
+        notes.push(format!(
+            "{} customers whose repeat purchases are worth nothing or less taught nothing of value",
+            spend.left_out
+        ));
+    }
+    if !spend.model.has_population_mean() {
+        notes.push(
+            "the values of orders vary so much that their mean does not exist (q ≤ 1): who has bought once is valued by \
+             the median"
+                .to_owned(),
+        );
+    }
+    if spend.correlation.abs() > 0.3 {
+        notes.push(format!(
+            "who buys often spends {} an order (correlation {:.2}), which the model of value does not know",
+            if spend.correlation > 0.0 { "more" } else { "less" },
+            spend.correlation
+        ));
+    }
+    notes
+}
+
+/// What speaks against a model; `kind` is what was fitted, whose limit may be of another one.
+fn objection(
+    (kind, orders): (Kind, &Fit),
+    spend: &perennial_clv::Report,
+    hold_out: Option<&Selection>,
+) -> Option<String> {
     if !orders.report.is_sound() {
         return Some(format!("the fit of {} did not converge", orders.model.kind()));
     }
     if !spend.is_sound() {
         return Some("the fit of gamma-gamma did not converge".to_owned());
     }
-    match hold_out {
-        Some(it) => it.objection(orders.model.kind()),
-        None => Some(
-            "the history is too short to hold anything out: wait until it spans six weeks with 50 customers \
-             four weeks before its end"
+    let Some(hold_out) = hold_out else {
+        return Some(
+            "the history is too short to hold anything out: wait until it spans six weeks with 50 customers before \
+             its last half"
                 .to_owned(),
+        );
+    };
+    let it = hold_out.contender(kind)?;
+    it.refused.as_ref().map(|reason| refusal(&it.name, reason))
+}
+
+/// Why a contender may not be published, in words.
+#[must_use]
+pub fn refusal(name: &str, reason: &Reason) -> String {
+    match reason {
+        Reason::Unfitted { error } => {
+            format!("{name} could not be fitted at every cutoff of the hold-out: {error}")
+        }
+        Reason::LosesToBaseline { deviance, baseline } => format!(
+            "{name} foretells worse than repeat-last-window: deviance {deviance:.4} against {baseline:.4}"
         ),
+        Reason::Uncalibrated { level, misplaced } => format!(
+            "{name} foretold {level:.2} times the orders that came in the hold-out, {:.0} % of them in the wrong tenth of \
+             customers",
+            100.0 * misplaced
+        ),
+        _ => format!("{name} failed its checks"),
     }
 }
 
@@ -128,5 +249,6 @@ pub fn empirical(ledger: &Ledger, cutoff: i32, currency: Currency) -> Finding {
         repeaters,
         currency,
         chosen_at: 0,
+        notes: Vec::new(),
     }
 }

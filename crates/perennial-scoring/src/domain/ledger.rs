@@ -1,5 +1,6 @@
 //! Purchase days of many customers, as a fit reads them, and the statistics of one.
 
+use perennial_clv::evaluate::Purchases;
 use perennial_clv::{Spend, Summary};
 
 use super::customer::PurchaseDay;
@@ -37,12 +38,48 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
+}
 
-    /// The first purchase day of all.
-    #[must_use]
-    pub fn first_day(&self) -> Option<i32> {
-        self.days.iter().map(|it| it.day).min()
+/// One customer's purchase days, ascending, as an evaluation reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Days<'a>(pub &'a [PurchaseDay]);
+
+impl Purchases for Days<'_> {
+    fn first_day(&self) -> Option<i32> {
+        Some(self.0.first()?.day)
     }
+
+    fn summary(&self, cutoff: i32, days_per_unit: f64) -> Option<Summary> {
+        let it = summary(self.0, cutoff)?;
+        let unit = DAYS_PER_WEEK / days_per_unit;
+        Summary::new(it.x(), it.t_x() * unit, it.age() * unit).ok()
+    }
+
+    fn between(&self, after: i32, until_day: i32) -> u32 {
+        count_between(self.0, after, until_day)
+    }
+
+    fn mean_value(&self, cutoff: i32) -> f64 {
+        let days = until(self.0, cutoff);
+        earned(days, cutoff).1 as f64 / (days.len() as f64).max(1.0)
+    }
+}
+
+/// More purchase days than this, and more than five times what ninety-nine in a hundred customers stay below, are no
+/// person's: a till, a reseller, a robot.
+const MANY_DAYS: usize = 100;
+
+/// How many purchase days until the end of `cutoff` a customer may have and still count as a person in a fit.
+#[must_use]
+pub fn most_days(ledger: &Ledger, cutoff: i32) -> usize {
+    let mut counts: Vec<usize> =
+        ledger.customers().map(|it| until(it, cutoff).len()).filter(|it| *it > 0).collect();
+    if counts.is_empty() {
+        return MANY_DAYS;
+    }
+    let at = (counts.len() * 99).div_ceil(100) - 1;
+    let (_, high, _) = counts.select_nth_unstable(at);
+    MANY_DAYS.max(5 * *high)
 }
 
 /// The days until the end of `cutoff`.

@@ -2,9 +2,9 @@
 
 pub mod calendar;
 pub mod customer;
+pub mod drift;
 pub mod edges;
 pub mod fit;
-pub mod hold_out;
 pub mod ledger;
 pub mod model;
 pub mod score;

@@ -1,11 +1,11 @@
 //! A model as the registry keeps it.
 
+use perennial_clv::evaluate::Selection;
 use perennial_clv::{Fit, SpendFit};
 use perennial_types::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::edges::Edges;
-use super::hold_out::HoldOut;
 
 /// The kind of an entry without a model: counted facts only.
 pub const EMPIRICAL: &str = "empirical";
@@ -38,7 +38,7 @@ pub struct Finding {
     /// What the orders say without a model.
     pub population: Population,
     /// How it foretold what was held out.
-    pub hold_out: Option<HoldOut>,
+    pub hold_out: Option<Selection>,
     /// The first day with an order it learnt from.
     pub first_day: i32,
     /// The last day whose orders it knows.
@@ -52,6 +52,9 @@ pub struct Finding {
     /// When the kind was last chosen by hold-out among all, in microseconds.
     #[serde(default)]
     pub chosen_at: i64,
+    /// What people should know about the data.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Finding {

@@ -10,7 +10,7 @@ use super::ledger::{DAYS_PER_WEEK, earned, spend, summary};
 use super::model::{Fitted, InForce, Population};
 
 /// Weeks of a year.
-const YEAR: f64 = 365.25 / DAYS_PER_WEEK;
+pub const YEAR: f64 = 365.25 / DAYS_PER_WEEK;
 /// Weeks of 90 days.
 const NINETY_DAYS: f64 = 90.0 / DAYS_PER_WEEK;
 /// What stands for "without end" where an interval needs an end, in years.
@@ -131,11 +131,18 @@ impl Judge<'_> {
         }
         if let Some(fitted) = self.fitted() {
             let model = &fitted.orders.model;
-            let rhythm = model.next_order_quantile(&it, rules.overdue_quantile, Given::Alive);
-            if let Some(weeks) = rhythm.filter(|it| it * DAYS_PER_WEEK < overdue) {
-                (overdue, cause) = (weeks * DAYS_PER_WEEK, Cause::Rhythm);
+            // An instant is sought only where it comes before the one that holds anyway: most do not.
+            let by_then = model.order_within(&it, overdue / DAYS_PER_WEEK, Given::Alive);
+            if by_then >= rules.overdue_quantile {
+                let rhythm = model.next_order_quantile(&it, rules.overdue_quantile, Given::Alive);
+                if let Some(weeks) = rhythm.filter(|it| it * DAYS_PER_WEEK < overdue) {
+                    (overdue, cause) = (weeks * DAYS_PER_WEEK, Cause::Rhythm);
+                }
             }
-            if let Some(weeks) = model.lapse_after(&it, rules.lapse_below) {
+            let silent = it.at_age(it.t_x() + lapse / DAYS_PER_WEEK);
+            if silent.is_none_or(|it| model.p_alive(&it) <= rules.lapse_below)
+                && let Some(weeks) = model.lapse_after(&it, rules.lapse_below)
+            {
                 lapse = lapse.min(weeks * DAYS_PER_WEEK);
             }
         }

@@ -1,17 +1,18 @@
 //! The domain's words as messages.
 
 use perennial_api::scoring::v1 as api;
-use perennial_clv::{Report, Status};
+use perennial_clv::{Kind, Report, Status};
 use perennial_rpc::time;
 use perennial_types::Workspace;
 
+use super::reports;
 use crate::app::{Score, Summary};
 use crate::domain::calendar::date_text;
-use crate::domain::hold_out::HoldOut;
 use crate::domain::model::{self, Registered};
 use crate::domain::score::Cause;
 
-fn int(count: impl TryInto<i64>) -> i64 {
+/// A count as the wire has it.
+pub fn int(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
@@ -31,6 +32,10 @@ fn served(fit: &perennial_clv::Fit) -> Vec<api::Parameter> {
         value,
         standard_error: fit.report.standard_error(name),
     };
+    if fit.model.kind() == Kind::Stack {
+        // Its weights.
+        return parameters(&fit.report);
+    }
     fit.model.params().into_iter().map(of).collect()
 }
 
@@ -60,7 +65,7 @@ pub fn model(workspace: &Workspace, it: &Registered) -> api::Model {
             mean_value_minor: finding.population.mean_value.round() as i64,
             second_purchase_days: finding.population.second_purchase_days.unwrap_or_default(),
         }),
-        hold_out: finding.hold_out.as_ref().map(hold_out),
+        hold_out: finding.hold_out.as_ref().map(reports::hold_out),
         ..api::Model::default()
     };
     if let Some(fitted) = &finding.fitted {
@@ -73,31 +78,19 @@ pub fn model(workspace: &Workspace, it: &Registered) -> api::Model {
             Status::Boundary { meaning, .. } => ("boundary".to_owned(), meaning.clone()),
             _ => ("not_converged".to_owned(), String::new()),
         };
+        for note in &finding.notes {
+            let separator = if message.fit_note.is_empty() { "" } else { "; " };
+            message.fit_note.push_str(&format!("{separator}{note}"));
+        }
+        if fitted.orders.model.kind() == Kind::Stack {
+            message.members = reports::members(&fitted.orders.model);
+        }
         message.spend_parameters = parameters(&fitted.spend.report);
         message.spend_log_likelihood = fitted.spend.report.ln_likelihood;
         message.spend_customer_count = fitted.spend.report.customers.round() as i64;
         message.spend_correlation = fitted.spend.correlation;
     }
     message
-}
-
-fn hold_out(it: &HoldOut) -> api::HoldOut {
-    let contender = |it: &crate::domain::hold_out::Contender| api::Contender {
-        kind: it.kind.clone(),
-        deviance: it.deviance,
-        bias: it.bias,
-        mae: it.mae,
-    };
-    api::HoldOut {
-        cutoff_dates: it.cutoffs.iter().map(|it| date_text(*it)).collect(),
-        horizon_days: it.horizon,
-        contenders: it.contenders.iter().map(contender).collect(),
-        deciles: it
-            .deciles
-            .iter()
-            .map(|(predicted, actual)| api::Decile { predicted: *predicted, actual: *actual })
-            .collect(),
-    }
 }
 
 /// A score.
@@ -165,6 +158,7 @@ fn cause(cause: Cause) -> &'static str {
 
 /// All customers together.
 pub fn summary(it: Summary) -> api::ScoreSummary {
+    let failed = it.failed_fit.clone();
     let cell = |(recency, monetary, customers): (i64, i64, i64)| api::RfmCell {
         recency: i32::try_from(recency).unwrap_or_default(),
         monetary: i32::try_from(monetary).unwrap_or_default(),
@@ -191,6 +185,8 @@ pub fn summary(it: Summary) -> api::ScoreSummary {
         profit_minor: it.reach.profit,
         known_cost_share: if revenue > 0.0 { it.reach.known as f64 / revenue } else { 0.0 },
         rfm_cells,
+        failed_fit_time: failed.as_ref().map(|it| time::to_wire(it.0)),
+        failed_fit: failed.map(|it| it.1).unwrap_or_default(),
         clv: it.clv.map(|it| api::ClvDistribution {
             bins: it
                 .bins

@@ -1,23 +1,27 @@
 //! The service's own tables. Every function takes the workspace first.
 
 mod days;
+mod fits;
 mod models;
 mod scores;
 mod workspaces;
 
 pub use days::{DayKey, ledger, write_days};
+pub use fits::{Run, RunState, begin, cancel, failure_after, finish, run, step};
 pub use models::{
-    Asked, by_request, force, latest, list, model, newest_version, published, published_version, register,
+    Asked, by_request, force, latest, list, model, newest_version, published, published_at,
+    published_version, refused_after, register,
 };
-pub use scores::{Reach, ScoreRow, clv_values, rfm_table, rfm_values, totals, write_scores};
+pub use scores::{Reach, ScoreRow, clv_values, profiles_after, rfm_table, rfm_values, totals, write_scores};
 pub use workspaces::{currency, due, postpone, write_currencies};
 
 use perennial_store::Migration;
 
 /// The service's own tables.
-pub const MIGRATIONS: [Migration; 1] = [Migration {
-    name: "scoring_0001",
-    sql: "
+pub const MIGRATIONS: [Migration; 2] =
+    [Migration { name: "scoring_0001", sql: FIRST }, Migration { name: "scoring_0002", sql: FITS }];
+
+const FIRST: &str = "
 CREATE TABLE workspace (
     workspace TEXT PRIMARY KEY,
     currency TEXT NOT NULL,
@@ -75,5 +79,21 @@ CREATE TABLE edge (
     share {double} NOT NULL,
     PRIMARY KEY (workspace, version, measure, ordinal)
 );
-",
-}];
+";
+
+const FITS: &str = "
+CREATE TABLE fit_run (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    steps_done BIGINT NOT NULL,
+    steps_total BIGINT NOT NULL,
+    phase TEXT NOT NULL,
+    version BIGINT,
+    error TEXT NOT NULL,
+    cancel BIGINT NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+";

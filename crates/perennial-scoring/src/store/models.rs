@@ -3,7 +3,7 @@
 use perennial_store::{
     Column, ConnectionTrait, QueryResult, StoreError, Table, Value, column, insert_rows, query, query_one,
 };
-use perennial_types::{Workspace, from_micros, micros};
+use perennial_types::{Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;
 
 use crate::domain::edges::Edges;
@@ -168,6 +168,29 @@ pub async fn latest(
 ) -> Result<Option<Registered>, StoreError> {
     let rest = "AND status = 'published' ORDER BY version DESC LIMIT 1";
     one(db, rest, vec![workspace.as_str().into()]).await
+}
+
+/// The version in force at an instant.
+pub async fn published_at(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    at: Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT MAX(version) FROM model \
+               WHERE status = 'published' AND workspace = $1 AND published_at <= $2";
+    let values = vec![workspace.as_str().into(), micros(at).into()];
+    let row = query_one(db, "the model in force then", sql, values).await?;
+    row.map_or(Ok(None), |row| column(&row, 0))
+}
+
+/// The latest model refused after a version.
+pub async fn refused_after(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    version: i64,
+) -> Result<Option<Registered>, StoreError> {
+    let rest = "AND version > $2 AND status = 'refused' ORDER BY version DESC LIMIT 1";
+    one(db, rest, vec![workspace.as_str().into(), version.into()]).await
 }
 
 /// The model that a request with this id brought about, and what it asked.

@@ -162,6 +162,20 @@ pub async fn clv_values(db: &impl ConnectionTrait, workspace: &Workspace) -> Res
     }
 }
 
+/// Customers with an order, in the order of their ids, after one of them.
+pub async fn profiles_after(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    after: ProfileId,
+    most: i64,
+) -> Result<Vec<ProfileId>, StoreError> {
+    let sql = "SELECT profile FROM customer_score WHERE workspace = $1 AND profile > $2 AND orders > 0 \
+               ORDER BY profile LIMIT $3";
+    let values = vec![workspace.as_str().into(), after.0.into(), most.into()];
+    let rows = query(db, "customers", sql, values).await?;
+    rows.iter().map(|row| Ok(ProfileId(column(row, 0)?))).collect()
+}
+
 /// Every customer's last order (microseconds), orders and mean net order value (minor units).
 pub async fn rfm_values(
     db: &impl ConnectionTrait,

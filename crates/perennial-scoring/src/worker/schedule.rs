@@ -116,7 +116,11 @@ impl Fitter {
             scheduled: true,
             id: None,
         };
-        let (model, heard) = app.fit(workspace, request, instant).await?;
+        let found = app.fit(workspace, request, instant, Box::new(|_| false)).await;
+        if let Err(error @ Error::Fit(_)) = &found {
+            app.note_failure(workspace, instant, error).await?;
+        }
+        let (model, heard) = found?;
         if model.status == Status::Published {
             info!(%workspace, model = %model.label(), reason = %model.reason, "model published");
         } else {

@@ -1,6 +1,10 @@
 //! Fitting, publishing, and what publication does to scores.
 
-use perennial_api::scoring::v1::{FitModelRequest, GetModelRequest, ListModelsRequest, ModelState};
+use perennial_api::scoring::v1::{
+    BacktestRequest, BatchGetScoresRequest, CancelFitRequest, ExplainScoreRequest, ExportScoresRequest,
+    FitModelRequest, FitOperation, GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest,
+    ListModelsRequest, ModelState, Score, StartFitRequest,
+};
 use perennial_scoring::Config;
 use tonic::Code;
 
@@ -123,4 +127,165 @@ async fn a_model_that_cannot_prove_itself_is_refused_and_the_one_before_serves()
         assert_eq!((page.models, page.next_page_token), (vec![good], String::new()));
         shop.close().await;
     }
+}
+
+/// Waits until a fit has ended.
+async fn ended(shop: &Shop, name: &str) -> FitOperation {
+    loop {
+        let request = GetFitRequest { name: name.to_owned() };
+        let found = shop.client.clone().get_fit(request).await.unwrap().into_inner();
+        if found.done {
+            return found;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fit_goes_on_by_itself_tells_how_far_it_is_and_can_be_stopped() {
+    for database in databases("runs") {
+        let shop = with_customers(database).await;
+        let start = |kind: &str, cutoff: &str| StartFitRequest {
+            fit: Some(FitModelRequest {
+                parent: PARENT.to_owned(),
+                kind: kind.to_owned(),
+                cutoff_date: cutoff.to_owned(),
+                publish: true,
+                request_id: String::new(),
+            }),
+        };
+        let begun = shop.client.clone().start_fit(start("auto", "")).await.unwrap().into_inner();
+        assert!(!begun.done && begun.name.starts_with("workspaces/main/fits/"), "{begun:?}");
+        let done = ended(&shop, &begun.name).await;
+        assert_eq!((done.steps_done, done.steps_total, done.error.as_str()), (17, 17, ""));
+        let model = done.model.unwrap();
+        assert_eq!(model.state(), ModelState::Published);
+
+        let begun = shop.client.clone().start_fit(start("stack", "")).await.unwrap().into_inner();
+        let cancel = CancelFitRequest { name: begun.name.clone() };
+        shop.client.clone().cancel_fit(cancel.clone()).await.unwrap();
+        let stopped = ended(&shop, &begun.name).await;
+        assert!(stopped.cancelled && stopped.model.is_none(), "{stopped:?}");
+        // What has ended stays as it ended.
+        assert_eq!(shop.client.clone().cancel_fit(cancel).await.unwrap().into_inner(), stopped);
+
+        let begun = shop.client.clone().start_fit(start("auto", "2024-01-01")).await.unwrap().into_inner();
+        let failed = ended(&shop, &begun.name).await;
+        assert!(failed.error.contains("no model can be fitted") && !failed.cancelled, "{failed:?}");
+        let summary = shop.summary().await;
+        assert_eq!(summary.model, format!("{}@1", model.kind), "the one before serves");
+        shop.until(day(20_361)).await;
+        let begun = shop.client.clone().start_fit(start("auto", "2024-01-01")).await.unwrap().into_inner();
+        ended(&shop, &begun.name).await;
+        let summary = shop.summary().await;
+        assert!(summary.failed_fit.contains("no model can be fitted"), "{}", summary.failed_fit);
+
+        let unknown = GetFitRequest { name: format!("{PARENT}/fits/0198f3a2-7c1e-7abc-8def-001122334455") };
+        assert_eq!(shop.client.clone().get_fit(unknown).await.unwrap_err().code(), Code::NotFound);
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backtest_compares_models_and_baselines_and_registers_nothing() {
+    for database in databases("backtest") {
+        let shop = with_customers(database).await;
+        let request = |cutoff: &str, horizon_days| BacktestRequest {
+            parent: PARENT.to_owned(),
+            cutoff_date: cutoff.to_owned(),
+            horizon_days,
+        };
+        let found = shop.client.clone().backtest(request("2025-05-09", 120)).await.unwrap().into_inner();
+        let names: Vec<&str> = found.lines.iter().map(|it| it.name.as_str()).collect();
+        for name in ["pareto-nbd", "mbg-nbd", "bg-nbd", "nbd", "stack", "repeat-last-window", "rfm-cell-mean"]
+        {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        assert!(found.lines[0].selected && found.lines[0].calibration.is_some());
+        assert_eq!(found.lines.iter().filter(|it| it.selected).count(), 1);
+        let weeks: f64 = found.weeks.iter().map(|it| it.actual).sum();
+        assert_eq!(weeks as i64, found.repeat_purchase_count + found.held_out_purchase_count);
+        assert_eq!(found.deciles.len(), 10);
+        assert_eq!(shop.summary().await.model, "");
+
+        let early = shop.client.clone().backtest(request("2020-01-01", 120)).await.unwrap_err();
+        assert!(early.message().contains("choose a later day"), "{early}");
+        let wrong = shop.client.clone().backtest(request("someday", 0)).await.unwrap_err();
+        assert_eq!(wrong.code(), Code::InvalidArgument);
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_score_of_the_past_knows_the_orders_and_the_model_of_then() {
+    for database in databases("past") {
+        let mut shop = with_customers(database).await;
+        shop.fit("mbg-nbd", "", true).await.unwrap();
+        let then = shop.score(profile(7)).await.unwrap();
+        let at = then.as_of_time;
+        shop.until(day(20_365)).await;
+        shop.receive(vec![(profile(7), day(20_364), placed("later", 5_000))]).await;
+        shop.fit("bg-nbd", "", true).await.unwrap();
+        let now = shop.score(profile(7)).await.unwrap();
+        assert_ne!((now.orders, &now.model), (then.orders, &then.model));
+        let request = GetScoreRequest { name: then.name.clone(), as_of_time: at };
+        let again = shop.client.clone().get_score(request).await.unwrap().into_inner();
+        // Whether the order before was late is judged by the model of then, not by none as it was when it came.
+        let then = Score { reactivated: again.reactivated, ..then };
+        assert_eq!(again, then);
+
+        let request = ExplainScoreRequest { name: then.name.clone(), as_of_time: None };
+        let why = shop.client.clone().explain_score(request).await.unwrap().into_inner();
+        assert_eq!(why.score, Some(now));
+        assert_eq!(why.members.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>(), ["bg-nbd"]);
+        let (low, high) = (
+            why.own_mean_minor.min(why.population_mean_minor),
+            why.own_mean_minor.max(why.population_mean_minor),
+        );
+        assert!((low..=high).contains(&why.expected_value_minor), "{why:?}");
+
+        let request = ExportScoresRequest { parent: PARENT.to_owned(), as_of_time: None };
+        let mut pages = shop.client.clone().export_scores(request).await.unwrap().into_inner();
+        let mut exported = Vec::new();
+        while let Some(page) = pages.message().await.unwrap() {
+            exported.extend(page.scores);
+        }
+        assert_eq!(exported.len(), 300);
+        assert!(exported.windows(2).all(|it| it[0].name < it[1].name));
+        let request = ExportScoresRequest { parent: PARENT.to_owned(), as_of_time: at };
+        let page =
+            shop.client.clone().export_scores(request).await.unwrap().into_inner().message().await.unwrap();
+        assert!(page.unwrap().scores.contains(&then));
+        let drift = GetDriftRequest { parent: PARENT.to_owned() };
+        let drift = shop.client.clone().get_drift(drift).await.unwrap().into_inner();
+        assert!(drift.verdict.contains("no week has passed"), "{drift:?}");
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_score_is_never_out_of_date() {
+    let mut shop = with_customers(databases("kept").remove(0)).await;
+    shop.fit("mbg-nbd", "", true).await.unwrap();
+    let hits = |shop: &Shop| shop.host.cache.counts().hits;
+    let first = shop.score(profile(7)).await.unwrap();
+    let before = hits(&shop);
+    assert_eq!(shop.score(profile(7)).await.unwrap(), first);
+    assert_eq!(hits(&shop), before + 1, "kept");
+    // Another order, another model, another day: each is another score, at once.
+    shop.receive(vec![(profile(7), day(20_360), placed("more", 5_000))]).await;
+    let more = shop.score(profile(7)).await.unwrap();
+    assert_eq!(more.orders, first.orders + 1);
+    shop.fit("bg-nbd", "", true).await.unwrap();
+    assert!(shop.score(profile(7)).await.unwrap().model.starts_with("bg-nbd@"));
+    shop.until(day(20_361)).await;
+    let later = shop.score(profile(7)).await.unwrap();
+    assert!(later.age_weeks > more.age_weeks);
+    assert_eq!(hits(&shop), before + 1, "none of them was kept");
+    let names = [7, 8].map(|n| format!("{PARENT}/profiles/{}", profile(n)));
+    let request = BatchGetScoresRequest { parent: PARENT.to_owned(), names: names.into() };
+    let both = shop.client.clone().batch_get_scores(request).await.unwrap().into_inner().scores;
+    assert_eq!((both.len(), &both[0]), (2, &later));
+    assert_eq!(hits(&shop), before + 2);
+    shop.close().await;
 }

@@ -3,6 +3,7 @@
 
 mod cdnow;
 mod fits;
+mod live;
 mod schedule;
 mod scores;
 mod shop;

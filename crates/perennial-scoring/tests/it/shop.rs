@@ -169,7 +169,7 @@ impl Shop {
 
     /// Reads a score.
     pub async fn score(&self, profile: ProfileId) -> Result<Score, tonic::Status> {
-        let request = GetScoreRequest { name: format!("{PARENT}/profiles/{profile}") };
+        let request = GetScoreRequest { name: format!("{PARENT}/profiles/{profile}"), as_of_time: None };
         Ok(self.client.clone().get_score(request).await?.into_inner())
     }
 

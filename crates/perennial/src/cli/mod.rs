@@ -258,7 +258,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub enum Score {
     /// Fit a model to the orders
     Fit {
-        /// bg-nbd, mbg-nbd, pareto-nbd, or auto: let a hold-out choose
+        /// pareto-nbd, mbg-nbd, bg-nbd, mbg-cnbd-2, nbd, stack (all of them together), or auto: let a hold-out choose
         #[arg(long, default_value = "auto")]
         model: String,
         /// The last day whose orders count; today if left out
@@ -268,10 +268,64 @@ pub enum Score {
         #[arg(long)]
         publish: bool,
     },
+    /// Compare registered models; the latest if none is named
+    Compare {
+        /// Models, such as stack@17
+        models: Vec<String>,
+    },
     /// Show what a customer is worth; everybody together if none is named
     Show {
         /// Any identifier
         customer: Option<String>,
+    },
+    /// Say what a customer's score is made of
+    Explain {
+        /// Any identifier
+        customer: String,
+    },
+    /// Write everybody's scores as CSV, or as JSON with -o json
+    Export {
+        /// Into this file; standard output if left out
+        #[arg(long, short, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// As of the end of this day (UTC) or this instant, by the model in force then
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        as_of: Option<String>,
+    },
+    /// Forecast from a day in the past, and compare every model and baseline with what came
+    #[command(after_help = "\
+The model marked * is the one that would have been picked on that day: selection sees nothing of what came later.
+
+Examples:
+  perennial score backtest --cutoff 1997-09-30 --horizon 39w
+  perennial score backtest --cutoff 2025-12-31 --horizon 90d --report report/")]
+    Backtest {
+        /// The last day that may be seen
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        cutoff: String,
+        /// How far to forecast: 39w, 273d, 1y
+        #[arg(long, value_name = "LENGTH")]
+        horizon: String,
+        /// Write a report with pictures into this folder
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+    },
+    /// Say what a model with given parameters makes of given histories; needs no data
+    #[command(after_help = "\
+FILE is CSV with the columns x, t_x, T and horizon (and ln_gaps for the log-likelihood of regular models), all times in
+the model's unit. Output: log-likelihood, P(alive) and expected purchases within the horizon, row by row.
+
+Example:
+  perennial score predict --model pareto-nbd --param r=0.5533,alpha=10.578,s=0.6062,beta=11.669 histories.csv -o json")]
+    Predict {
+        /// pareto-nbd, bg-nbd, mbg-nbd, bg-cnbd-K, mbg-cnbd-K, nbd or bg-bb
+        #[arg(long)]
+        model: String,
+        /// Its parameters, such as r=0.55,alpha=10.6; may be repeated
+        #[arg(long = "param", value_name = "NAME=VALUE,…")]
+        parameters: Vec<String>,
+        /// Histories; - for standard input
+        file: PathBuf,
     },
 }
 
@@ -343,6 +397,10 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ').filter(|it| !it.is_empty())).unwrap();
         let Command::Import(import) = cli.command else { panic!("{:?}", cli.command) };
         assert_eq!(import.columns[1], ("ordered_at".to_owned(), "date".to_owned()));
+        let line = "perennial score backtest --cutoff 1997-09-30 --horizon 39w -o json";
+        assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap().common.output, Format::Json);
+        let line = "perennial score predict --model pareto-nbd --param r=1,alpha=1 --param s=1 FILE";
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok());
         let line = "perennial score fit --model bg-nbd --cutoff 1997-09-30 -o json";
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         assert_eq!(cli.common.output, Format::Json);

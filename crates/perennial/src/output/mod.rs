@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use bars::{bar, histogram};
 pub use number::{count, money, percent, signed, thousands};
-pub use progress::{Progress, bytes, days};
+pub use progress::{Progress, bytes, days, steps};
 pub use table::{Align, Table};
 
 /// For people or for programs.

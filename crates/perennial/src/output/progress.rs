@@ -12,6 +12,11 @@ impl Progress {
         self.0.set_position(position);
     }
 
+    /// Says how long the way is.
+    pub fn expect(&self, length: u64) {
+        self.0.set_length(length);
+    }
+
     /// Changes what it says beside the bar.
     pub fn say(&self, message: String) {
         self.0.set_message(message);
@@ -46,4 +51,10 @@ pub fn bytes(length: u64) -> Progress {
 #[must_use]
 pub fn days(length: u64) -> Progress {
     styled("  {bar:32} day {pos}/{len}   {msg}   {elapsed}", length)
+}
+
+/// Progress through the steps of a calculation.
+#[must_use]
+pub fn steps() -> Progress {
+    styled("  {bar:32} {pos}/{len}   {msg}   {elapsed}", 0)
 }

@@ -6,6 +6,7 @@ mod campaigns;
 mod commands;
 mod demos;
 mod imports;
+mod scores;
 
 use std::path::Path;
 use std::process::Command;

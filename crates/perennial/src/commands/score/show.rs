@@ -1,146 +1,21 @@
-//! `perennial score`: models, and what a customer is worth.
+//! What a customer is worth, or all of them together.
 
 use perennial_api::scoring::v1::{
-    FitModelRequest, GetScoreRequest, Model, ModelState, Parameter, Score as Scored, SummarizeScoresRequest,
+    Drift, GetDriftRequest, GetScoreRequest, Period, Score as Scored, SummarizeScoresRequest,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{instant, instant_of};
-use crate::cli::Score;
+use crate::commands::{instant, instant_of, report};
 use crate::output;
-use crate::session::{Session, bare, told};
+use crate::session::{Session, told};
 
-/// Fits a model, or shows scores.
+/// Shows one customer.
 ///
 /// # Errors
-/// If scoring refuses: too few orders, an unknown model, nobody known by that name.
-pub async fn run(session: &Session, what: Score) -> anyhow::Result<()> {
-    match what {
-        Score::Fit { model, cutoff, publish } => fit(session, model, cutoff, publish).await,
-        Score::Show { customer: Some(customer) } => one(session, &customer).await,
-        Score::Show { customer: None } => all(session).await,
-    }
-}
-
-async fn fit(session: &Session, kind: String, cutoff: Option<String>, publish: bool) -> anyhow::Result<()> {
-    let request = FitModelRequest {
-        parent: session.parent(),
-        kind,
-        cutoff_date: cutoff.unwrap_or_default(),
-        publish,
-        request_id: String::new(),
-    };
-    let model = session.scoring().fit_model(request).await.map_err(told)?.into_inner();
-    if session.is_json() {
-        return output::json(&model_json(&model));
-    }
-    output::show(&model_text(&model))?;
-    Ok(())
-}
-
-/// A model as JSON, its parameters by name.
-#[must_use]
-pub fn model_json(it: &Model) -> Value {
-    let by_name = |parameters: &[Parameter]| -> Map<String, Value> {
-        parameters.iter().map(|it| (it.name.clone(), it.value.into())).collect()
-    };
-    let errors = |parameters: &[Parameter]| -> Map<String, Value> {
-        parameters.iter().map(|it| (it.name.clone(), it.standard_error.into())).collect()
-    };
-    json!({
-        "name": it.name, "kind": it.kind, "version": it.version, "state": state(it), "reason": it.reason,
-        "first_date": it.first_date, "cutoff_date": it.cutoff_date, "customers": it.customer_count,
-        "repeat_customers": it.repeat_customer_count, "distinct_histories": it.distinct_history_count,
-        "parameters": by_name(&it.parameters), "standard_errors": errors(&it.parameters),
-        "log_likelihood": it.log_likelihood, "fit_status": it.fit_status, "fit_note": it.fit_note,
-        "spend_parameters": by_name(&it.spend_parameters), "spend_log_likelihood": it.spend_log_likelihood,
-        "spend_customers": it.spend_customer_count, "spend_correlation": it.spend_correlation,
-        "currency": it.currency,
-        "population": it.population.as_ref().map(|it| json!({
-            "margin": it.margin, "mean_value_minor": it.mean_value_minor,
-            "second_purchase_days": it.second_purchase_days,
-        })),
-        "hold_out": it.hold_out.as_ref().map(|it| json!({
-            "cutoff_dates": it.cutoff_dates, "horizon_days": it.horizon_days,
-            "contenders": it.contenders.iter().map(|it| json!({
-                "kind": it.kind, "deviance": it.deviance, "bias": it.bias, "mae": it.mae,
-            })).collect::<Vec<_>>(),
-            "deciles": it.deciles.iter().map(|it| json!({
-                "predicted": it.predicted, "actual": it.actual,
-            })).collect::<Vec<_>>(),
-        })),
-    })
-}
-
-fn state(it: &Model) -> &'static str {
-    match it.state() {
-        ModelState::Published => "published",
-        ModelState::Refused => "refused",
-        ModelState::Candidate | ModelState::Unspecified => "candidate",
-    }
-}
-
-/// A model in a few lines.
-#[must_use]
-pub fn model_text(it: &Model) -> String {
-    let parameters = |all: &[Parameter]| {
-        let one = |it: &Parameter| {
-            let error = it.standard_error.map(|it| format!(" ± {it:.4}")).unwrap_or_default();
-            format!("{} {:.5}{error}", it.name, it.value)
-        };
-        all.iter().map(one).collect::<Vec<_>>().join("   ")
-    };
-    let customers = output::count(it.customer_count);
-    let repeaters = output::count(it.repeat_customer_count);
-    let mut text = format!(
-        "  {}   {}   {} – {}\n  {customers} customers, {repeaters} with two or more purchase days, {} distinct histories\n",
-        bare(&it.name),
-        state(it),
-        it.first_date,
-        it.cutoff_date,
-        output::count(it.distinct_history_count),
-    );
-    text.push_str(&format!(
-        "  orders  {}   log-likelihood {:.3} ({})\n",
-        parameters(&it.parameters),
-        it.log_likelihood,
-        it.fit_status
-    ));
-    if !it.spend_parameters.is_empty() {
-        text.push_str(&format!(
-            "  spend   {}   log-likelihood {:.3}   correlation with frequency {:.2}\n",
-            parameters(&it.spend_parameters),
-            it.spend_log_likelihood,
-            it.spend_correlation
-        ));
-    }
-    if let Some(held) = &it.hold_out {
-        for contender in &held.contenders {
-            text.push_str(&format!(
-                "  held out {} days: {:<22} deviance {:.4}   bias {:+.1} %\n",
-                held.horizon_days,
-                contender.kind,
-                contender.deviance,
-                contender.bias * 100.0
-            ));
-        }
-    }
-    for note in [&it.fit_note, &it.reason] {
-        if !note.is_empty() {
-            text.push_str(&format!("  {note}\n"));
-        }
-    }
-    if it.state() == ModelState::Candidate {
-        text.push_str(
-            "  not published: `perennial score fit --publish` lets a fit that passes its checks serve\n",
-        );
-    }
-    text
-}
-
-async fn one(session: &Session, customer: &str) -> anyhow::Result<()> {
+/// If nobody is known by that name.
+pub(super) async fn one(session: &Session, customer: &str) -> anyhow::Result<()> {
     let profile = session.profile(customer).await?;
-    let request = GetScoreRequest { name: profile.name };
+    let request = GetScoreRequest { name: profile.name, as_of_time: None };
     let score = match session.scoring().get_score(request).await {
         // Who has not ordered has no score.
         Err(status) if status.code() == tonic::Code::NotFound && !session.is_json() => Scored::default(),
@@ -216,7 +91,8 @@ pub fn score_text(it: &Scored) -> String {
     text
 }
 
-fn score_json(it: &Scored) -> Value {
+/// A score as JSON.
+pub(super) fn score_json(it: &Scored) -> Value {
     let values: Vec<Value> = it
         .values
         .iter()
@@ -255,11 +131,26 @@ fn score_json(it: &Scored) -> Value {
     })
 }
 
-async fn all(session: &Session) -> anyhow::Result<()> {
+/// Shows all customers together, and how the model in force does.
+///
+/// # Errors
+/// If scoring refuses.
+pub(super) async fn all(session: &Session) -> anyhow::Result<()> {
     let request = SummarizeScoresRequest { parent: session.parent() };
     let it = session.scoring().summarize_scores(request).await.map_err(told)?.into_inner();
+    // Without a model there is nothing to watch.
+    let drift = session.scoring().get_drift(GetDriftRequest { parent: session.parent() }).await;
+    let drift = drift.ok().map(tonic::Response::into_inner);
     if session.is_json() {
-        return output::json(&super::report::scores_json(&it));
+        let mut shown = report::scores_json(&it);
+        if let (Some(drift), Some(fields)) = (&drift, shown.as_object_mut()) {
+            fields.insert("drift".to_owned(), drift_json(drift));
+        }
+        if let (false, Some(fields)) = (it.failed_fit.is_empty(), shown.as_object_mut()) {
+            fields.insert("failed_fit".to_owned(), it.failed_fit.clone().into());
+            fields.insert("failed_fit_time".to_owned(), instant(it.failed_fit_time.as_ref()).into());
+        }
+        return output::json(&shown);
     }
     let mut text = format!(
         "  {} customers, {} repeat; {} orders\n  revenue {}   profit {}   ({} of revenue with known cost)\n",
@@ -271,9 +162,32 @@ async fn all(session: &Session) -> anyhow::Result<()> {
         output::percent(it.known_cost_share)
     );
     match &it.clv {
-        Some(_) => text.push_str(&format!("\n{}\n", super::report::value_columns(&it).join("\n"))),
+        Some(_) => text.push_str(&format!("\n{}\n", report::value_columns(&it).join("\n"))),
         None => text.push_str("  no model is published yet: `perennial score fit --publish`\n"),
+    }
+    if let Some(drift) = &drift {
+        text.push_str(&format!("\n  since {}: {}\n", drift.cutoff_date, drift.verdict));
+    }
+    if !it.failed_fit.is_empty() {
+        let at = instant(it.failed_fit_time.as_ref());
+        text.push_str(&format!(
+            "  the fit of {at} came to nothing, {} goes on serving: {}\n",
+            it.model, it.failed_fit
+        ));
     }
     output::show(&text)?;
     Ok(())
+}
+
+fn drift_json(it: &Drift) -> Value {
+    let period = |it: &Period| {
+        json!({
+            "end_date": it.end_date, "actual": it.actual, "expected": it.expected, "low": it.low, "high": it.high,
+        })
+    };
+    json!({
+        "model": it.model, "cutoff_date": it.cutoff_date, "drifting": it.drifting, "verdict": it.verdict,
+        "breaches": it.breach_count, "total": it.total.as_ref().map(period),
+        "weeks": it.weeks.iter().map(period).collect::<Vec<_>>(),
+    })
 }
