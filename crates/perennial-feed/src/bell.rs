@@ -41,6 +41,8 @@ struct Shared {
     topics: Mutex<HashMap<Topic, Vec<Arc<Slot>>>>,
     slots: Mutex<Vec<Arc<Slot>>>,
     activity: AtomicU64,
+    /// How often each feed rang.
+    feeds: Mutex<HashMap<Arc<str>, u64>>,
     /// Somebody has come to rest.
     rested: Notify,
 }
@@ -74,6 +76,7 @@ impl Bell {
             topics: Mutex::default(),
             slots: Mutex::default(),
             activity: AtomicU64::new(0),
+            feeds: Mutex::default(),
             rested: Notify::new(),
         }))
     }
@@ -97,6 +100,9 @@ impl Bell {
     /// Wakes the listeners of `topic`. They count as busy from now on.
     pub fn ring(&self, topic: &Topic) {
         self.0.activity.fetch_add(1, Ordering::SeqCst);
+        if let Topic::Feed(feed, _) = topic {
+            *lock(&self.0.feeds).entry(feed.clone()).or_default() += 1;
+        }
         if let Some(slots) = lock(&self.0.topics).get(topic) {
             slots.iter().for_each(|it| it.wake());
         }
@@ -148,6 +154,12 @@ impl Bell {
     #[must_use]
     pub fn activity(&self) -> u64 {
         self.0.activity.load(Ordering::SeqCst)
+    }
+
+    /// How often a feed has rung: as long as that stays, reading it again tells nothing new.
+    #[must_use]
+    pub fn rings(&self, feed: &str) -> u64 {
+        lock(&self.0.feeds).get(feed).copied().unwrap_or_default()
     }
 
     /// The earliest instant any listener waits for.

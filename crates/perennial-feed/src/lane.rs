@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use perennial_api::feed::v1 as wire;
 use perennial_store::{Backend, Store};
 use perennial_types::{Clock, Timestamp, from_micros, micros};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use crate::feed::rows::Head;
 use crate::batch::{Batch, Incoming, Outcome, PartitionBatch};
 use crate::keep::{self, Key, Move};
 use crate::reader::Reader;
-use crate::{FeedError, Fold, Listener, Merge, Progress, Record};
+use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source};
 
 /// Records applied in one transaction, at most.
 const MOST_RECORDS: usize = 500;
@@ -50,7 +51,12 @@ pub(crate) struct Lane<F: Fold> {
     unsaved: Option<Timestamp>,
     /// A source did not answer, and the fold may go on without it.
     away: bool,
+    /// What was last asked of each source.
+    heard: BTreeMap<usize, Heard>,
 }
+
+/// How often a source had rung before it was asked, and what completeness was wanted of each partition.
+type Heard = (u64, Vec<Option<wire::Progress>>);
 
 struct Part {
     sources: Vec<Fetched>,
@@ -94,6 +100,7 @@ impl<F: Fold> Lane<F> {
             heads: BTreeMap::new(),
             unsaved: None,
             away: false,
+            heard: BTreeMap::new(),
         }
     }
 
@@ -141,13 +148,17 @@ impl<F: Fold> Lane<F> {
         let due = self.next_due.filter(|due| *due > now && held.is_none_or(|held| *due < held));
         let again = self.away.then(|| now.checked_add(AGAIN).ok()).flatten();
         let due = [due, self.unsaved, again, self.impatient_at()].into_iter().flatten().min();
-        let everything_rings =
-            self.reader.store.backend() == Backend::Sqlite && self.reader.sources.iter().all(|it| it.local);
+        let everything_rings = self.reader.sources.iter().all(|it| self.rings(it));
         if everything_rings || self.reader.clock.simulation().is_some() {
             self.listener.idle(due).await;
         } else {
             let _ = tokio::time::timeout(self.reader.poll, self.listener.idle(due)).await;
         }
+    }
+
+    /// Whether a source rings for all it has to tell: it lives in this process, and nobody else can write to it.
+    fn rings(&self, source: &Source) -> bool {
+        self.reader.store.backend() == Backend::Sqlite && source.local
     }
 
     /// Does one batch; false if there was nothing to do.
@@ -212,6 +223,7 @@ impl<F: Fold> Lane<F> {
         self.errands = keep::errands(&tx, self.number).await?;
         Store::commit(tx).await?;
         self.parked = reader.parked_in(&partitions).await?;
+        self.heard.clear();
         self.loaded = true;
         Ok(())
     }

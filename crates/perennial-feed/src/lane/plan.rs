@@ -28,12 +28,14 @@ impl<F: Fold> Lane<F> {
         let wanted: BTreeMap<u16, Option<Timestamp>> =
             self.parts.keys().map(|it| (*it, self.wanted(*it, now))).collect();
         for (index, source) in self.reader.clone().sources.iter().enumerate() {
-            let mut cursors = Vec::new();
+            let rung = self.rings(source).then(|| self.reader.bell.rings(&source.name));
+            let (mut cursors, mut missing, mut drained) = (Vec::new(), Vec::new(), true);
             for (partition, part) in &self.parts {
                 let Some(fetched) = part.sources.get(index) else { continue };
                 if fetched.buffer.len() >= 2 * MOST_RECORDS
                     && fetched.claim.is_some_and(|it| it > part.progress)
                 {
+                    drained = false;
                     continue;
                 }
                 let instant = wanted.get(partition).copied().flatten();
@@ -41,13 +43,17 @@ impl<F: Fold> Lane<F> {
                 let seq = if index == 0 { 0 } else { part.sources.first().map_or(0, |it| it.last) };
                 let complete_after = (instant.is_some() || seq > 0)
                     .then(|| wire::Progress { seq, instant_micros: instant.map_or(i64::MIN, micros) });
+                let claimed = |it: &wire::Progress| fetched.claim.is_some_and(|claim| claim.reaches((*it).into()));
+                missing.push(complete_after.filter(|it| !claimed(it)));
+                drained &= fetched.last == fetched.head && fetched.claim.is_some();
                 cursors.push(wire::Cursor {
                     partition: (*partition).into(),
                     after_seq: fetched.last,
                     complete_after,
                 });
             }
-            if cursors.is_empty() {
+            let heard = rung.map(|rung| (rung, missing));
+            if cursors.is_empty() || (drained && heard.is_some() && self.heard.get(&index) == heard.as_ref()) {
                 continue;
             }
             let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
@@ -60,7 +66,11 @@ impl<F: Fold> Lane<F> {
                 wait_ms: 0,
             };
             match source.client.clone().read(request).await {
-                Ok(answer) => self.receive(index, &source.name, answer.into_inner())?,
+                Ok(answer) => {
+                    self.receive(index, &source.name, answer.into_inner())?;
+                    // Asked for once, completeness rings when it is there.
+                    self.heard.extend(heard.map(|it| (index, it)));
+                }
                 Err(status) => {
                     let (feed, reason) = (source.name.to_string(), status.message().to_owned());
                     let gone = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);

@@ -363,9 +363,9 @@ pub struct Demo {
     /// The share nobody writes to, in percent
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
     pub holdout: u32,
-    /// How long one step of time is, in hours. Timers fire at their own instants, but a step of more than two hours makes
-    /// short waits late, and late steps are left out
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=24))]
+    /// How long one step of time is, in hours. Timers fire for their own instants, but what they send arrives at the end of
+    /// the step
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=24))]
     pub slice: u32,
 }
 

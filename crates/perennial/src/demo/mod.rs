@@ -71,7 +71,7 @@ pub async fn run(config: Config, what: &Demo, folder: &Path, format: Format) -> 
         if format == Format::Table {
             crate::output::say(&screen::headline(what));
         }
-        switch_on(&session, what.holdout).await?;
+        switch_on(&session, what).await?;
         let driven = drive::drive(&session, here, &mail, shop, what).await?;
         Simulated { now: driven.end }.keep(held.path())?;
         match format {
@@ -105,8 +105,9 @@ fn fresh(folder: &Path) -> anyhow::Result<Folder> {
     Ok(held)
 }
 
-/// Lets the playbooks run, with the demo's holdout.
-async fn switch_on(session: &Session, holdout: u32) -> anyhow::Result<()> {
+/// Lets the playbooks run, with the demo's holdout. Nothing is too late that is late only because time moves in steps.
+async fn switch_on(session: &Session, what: &Demo) -> anyhow::Result<()> {
+    let (holdout, grace) = (what.holdout, what.slice);
     let folder = std::env::temp_dir().join(format!("perennial-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context("no folder for the playbooks")?;
     let mut files = Vec::new();
@@ -117,7 +118,7 @@ async fn switch_on(session: &Session, holdout: u32) -> anyhow::Result<()> {
         )?;
         for (number, it) in documents.into_iter().enumerate() {
             let held_out = |line: &str| match line.starts_with("holdout:") {
-                true => format!("holdout: {holdout}%"),
+                true => format!("holdout: {holdout}%\ngrace: {grace}h"),
                 false => line.to_owned(),
             };
             let text: Vec<String> = it.text.lines().map(held_out).collect();
