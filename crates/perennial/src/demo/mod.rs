@@ -61,7 +61,7 @@ pub async fn run(config: Config, what: &Demo, folder: &Path, format: Format) -> 
     let mail = held.path().join("maildir");
     config.services.notification.maildir.folder = mail.clone();
     config.services.notification.maildir.sync = false;
-    config.services.scoring.fit_interval_days = 28;
+    config.services.scoring.fit_interval_days = 56;
     // What happened within the present slice is news, however long that is.
     config.services.ingestion.live_max_age_s = u64::from(what.slice) * 3_600;
     let shop = Shop::new(Settings { seed: what.seed, customers: what.customers, days: what.days, start });
