@@ -43,7 +43,8 @@ impl<F: Fold> Lane<F> {
                 let seq = if index == 0 { 0 } else { part.sources.first().map_or(0, |it| it.last) };
                 let complete_after = (instant.is_some() || seq > 0)
                     .then(|| wire::Progress { seq, instant_micros: instant.map_or(i64::MIN, micros) });
-                let claimed = |it: &wire::Progress| fetched.claim.is_some_and(|claim| claim.reaches((*it).into()));
+                let claimed =
+                    |it: &wire::Progress| fetched.claim.is_some_and(|claim| claim.reaches((*it).into()));
                 missing.push(complete_after.filter(|it| !claimed(it)));
                 drained &= fetched.last == fetched.head && fetched.claim.is_some();
                 cursors.push(wire::Cursor {
@@ -53,7 +54,8 @@ impl<F: Fold> Lane<F> {
                 });
             }
             let heard = rung.map(|rung| (rung, missing));
-            if cursors.is_empty() || (drained && heard.is_some() && self.heard.get(&index) == heard.as_ref()) {
+            if cursors.is_empty() || (drained && heard.is_some() && self.heard.get(&index) == heard.as_ref())
+            {
                 continue;
             }
             let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
