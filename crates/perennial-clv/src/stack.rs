@@ -136,28 +136,48 @@ impl Stack {
     }
 
     pub(crate) fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
-        self.mean(|model| model.order_within(it, horizon, Given::History)) / self.known_alive(it, given)
+        match given {
+            Given::History => self.mean(|model| model.order_within(it, horizon, given)),
+            Given::Alive => {
+                let shares = self.alive_shares(it);
+                shares.iter().map(|(share, model)| share * model.order_within(it, horizon, given)).sum()
+            }
+        }
     }
 
     pub(crate) fn never_orders(&self, it: &Summary, given: Given) -> f64 {
-        let ever = self.mean(|model| 1.0 - model.never_orders(it, Given::History));
-        (1.0 - ever / self.known_alive(it, given)).clamp(0.0, 1.0)
+        let never: f64 = match given {
+            Given::History => self.mean(|model| model.never_orders(it, given)),
+            Given::Alive => {
+                let shares = self.alive_shares(it);
+                shares.iter().map(|(share, model)| share * model.never_orders(it, given)).sum()
+            }
+        };
+        never.clamp(0.0, 1.0)
     }
 
-    /// What to divide by where the customer is known to be alive.
-    fn known_alive(&self, it: &Summary, given: Given) -> f64 {
-        match given {
-            Given::History => 1.0,
-            Given::Alive => self.mean(|model| model.p_alive(it)).max(f64::MIN_POSITIVE),
+    /// Each member's share of those who are alive; in logarithms where next to nobody is.
+    fn alive_shares(&self, it: &Summary) -> Vec<(f64, Model)> {
+        let mut shares: Vec<(f64, Model)> =
+            self.members().map(|(weight, model)| (weight * model.p_alive_fast(it), model)).collect();
+        let mut sum: f64 = shares.iter().map(|it| it.0).sum();
+        if sum < 1e-200 {
+            let logs: Vec<f64> =
+                self.members().map(|(weight, model)| weight.ln() + model.ln_p_alive(it)).collect();
+            let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for ((share, _), log) in shares.iter_mut().zip(logs) {
+                *share = if most == f64::NEG_INFINITY { 1.0 } else { (log - most).exp() };
+            }
+            sum = shares.iter().map(|it| it.0).sum();
         }
+        shares.iter_mut().for_each(|it| it.0 /= sum);
+        shares
     }
 
     /// Of a mixture, between the least and the greatest of its members' own quantiles.
     pub(crate) fn next_order_quantile(&self, it: &Summary, q: f64, given: Given) -> Option<f64> {
-        // Each member's share of those who are alive.
-        let members: Vec<(f64, Model)> =
-            self.members().map(|(w, model)| (w * model.p_alive_fast(it), model)).collect();
-        let alive: f64 = members.iter().map(|it| it.0).sum::<f64>().max(f64::MIN_POSITIVE);
+        let members = self.alive_shares(it);
+        let alive = self.mean(|model| model.p_alive_fast(it)).max(f64::MIN_POSITIVE);
         let conditional = if given == Given::Alive { q } else { q / alive };
         if conditional.is_nan() || conditional >= 1.0 {
             return None;
@@ -172,7 +192,7 @@ impl Stack {
         let within = |t: f64| -> f64 {
             members.iter().map(|(share, model)| share * model.order_within(it, t, Given::Alive)).sum()
         };
-        let short = |t: f64| within(t) / alive - conditional;
+        let short = |t: f64| within(t) - conditional;
         if own.iter().any(Option::is_none) {
             if 1.0 - self.never_orders(it, Given::Alive) <= conditional {
                 return None;
@@ -215,7 +235,13 @@ impl Stack {
             }
             high *= 16.0;
         }
-        let (from, to) = (low.max(1e-9 * high).ln(), high.ln());
-        Some(root::between_within(from, to, 1e-11, |v| above(v.exp())).exp())
+        // Members may lapse at instants that are many orders of magnitude apart: close in on the one that carries the weight.
+        let least = low.max(1e-300);
+        let mut from = least.max(1e-9 * high);
+        while from > least && above(from) < 0.0 {
+            high = from;
+            from = least.max(1e-9 * from);
+        }
+        Some(root::between_within(from.ln(), high.ln(), 1e-11, |v| above(v.exp())).exp())
     }
 }

@@ -72,6 +72,17 @@ fn quantiles_and_lapse_are_where_the_mixture_crosses() {
 }
 
 #[test]
+fn members_that_lapse_at_instants_far_apart_are_told_apart() {
+    let quick = model(Kind::BgNbd, &[2_668_314.265, 1.0, 1.0, 1.0]);
+    let slow = model(Kind::BgNbd, &[1.0, 269_834.18, 1.0, 1.0]);
+    let stack = Model::Stack(Stack::new(&[(0.98, quick), (0.02, slow)]).unwrap());
+    let it = Summary::new(1, 0.0, 1.0).unwrap();
+    let silence = stack.lapse_after(&it, 0.2).unwrap();
+    let alive = stack.p_alive(&it.at_age(silence).unwrap());
+    assert!((alive - 0.2).abs() < 1e-9, "{alive} after {silence}");
+}
+
+#[test]
 fn a_stack_survives_json_and_refuses_nonsense() {
     let stack = stack();
     let text = serde_json::to_string(&stack).unwrap();
