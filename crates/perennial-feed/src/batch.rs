@@ -191,7 +191,8 @@ impl<F: Fold> Batch<'_, F> {
         {
             out.parked.insert(key.clone(), reason.clone());
         }
-        if merge.is_none() && !self.is_parked(out, &key) && !self.fold.concerns(record) {
+        let matters = || self.fold.concerns(record) && self.fold.matters(self.book, record);
+        if merge.is_none() && !self.is_parked(out, &key) && !matters() {
             return Ok(true);
         }
         if self.is_parked(out, &key) {

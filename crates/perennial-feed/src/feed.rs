@@ -248,6 +248,24 @@ impl Feed {
         }
     }
 
+    /// Tells readers that partitions are complete further than is written down: only on SQLite, where everybody who
+    /// reads this loses it together with this process.
+    pub(crate) fn progressed(&self, progress: &BTreeMap<u16, Progress>) {
+        let mut rung = Vec::new();
+        {
+            let mut memory = self.memory();
+            for head in &mut memory.heads {
+                if let Some(reached) = progress.get(&head.partition).filter(|it| **it > head.progress) {
+                    head.progress = *reached;
+                    rung.push(head.partition);
+                }
+            }
+        }
+        for partition in rung {
+            self.0.bell.ring(&self.topic(partition));
+        }
+    }
+
     /// Reads what is after the cursors, at most `max` records of each. Does not wait. Where a cursor waits for more
     /// completeness than there is, the feed moves on to the present instant (ingestion) or asks its service's reader to.
     ///

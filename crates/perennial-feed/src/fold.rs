@@ -37,6 +37,14 @@ pub trait Fold: Send + Sync + 'static {
         true
     }
 
+    /// Whether a record that concerns this fold matters under the definitions in force; one that does not would change
+    /// nothing and leave nothing, and costs neither a state nor a turn. Whoever lets it depend on the book recomputes
+    /// profiles when a new definition begins to care.
+    fn matters(&self, book: &Self::Book, record: &Record) -> bool {
+        let _ = (book, record);
+        true
+    }
+
     /// How long this fold waits for what others derive before it goes on without; then its turns say that they are stale,
     /// and what was missing comes out of order. Forever by default: such a fold sees everything in order.
     fn patience(&self) -> Option<Duration> {

@@ -55,6 +55,8 @@ pub trait AnyReader: Send + Sync + 'static {
     fn name(&self) -> &str;
     /// Feed, partition, last record applied.
     async fn positions(&self) -> Result<Vec<(String, u16, u64)>, FeedError>;
+    /// Changes whenever the reader has come further in this process.
+    fn moved(&self) -> tokio::sync::watch::Receiver<u64>;
     /// The feeds it reads: how far each partition is.
     async fn heads(&self) -> Result<BTreeMap<(String, u16), u64>, FeedError>;
     /// Through when its own feed is complete, by partition.
@@ -78,6 +80,10 @@ impl<F: Fold> AnyReader for Reader<F> {
 
     async fn positions(&self) -> Result<Vec<(String, u16, u64)>, FeedError> {
         Reader::positions(self).await
+    }
+
+    fn moved(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.moved.subscribe()
     }
 
     async fn heads(&self) -> Result<BTreeMap<(String, u16), u64>, FeedError> {

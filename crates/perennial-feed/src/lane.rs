@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perennial_api::feed::v1 as wire;
@@ -53,6 +52,8 @@ pub(crate) struct Lane<F: Fold> {
     away: bool,
     /// What was last asked of each source.
     heard: BTreeMap<usize, Heard>,
+    /// The definitions as they were last read: good for a guess.
+    book: Option<Arc<F::Book>>,
 }
 
 /// How often a source had rung before it was asked, and what completeness was wanted of each partition.
@@ -61,6 +62,8 @@ type Heard = (u64, Vec<Option<wire::Progress>>);
 struct Part {
     sources: Vec<Fetched>,
     progress: Progress,
+    /// The progress that is written down; the rest follows with the next batch, or a little later.
+    written: Progress,
     /// A step that is kept waiting by a source that is behind: its instant, and since when it waits.
     kept_waiting: Option<(Timestamp, Timestamp)>,
 }
@@ -83,7 +86,10 @@ impl<F: Fold> Lane<F> {
             .iter()
             .map(|it| {
                 let sources = reader.sources.iter().map(|_| Fetched::default()).collect();
-                (*it, Part { sources, progress: Progress::START, kept_waiting: None })
+                (
+                    *it,
+                    Part { sources, progress: Progress::START, written: Progress::START, kept_waiting: None },
+                )
             })
             .collect();
         Self {
@@ -101,6 +107,7 @@ impl<F: Fold> Lane<F> {
             unsaved: None,
             away: false,
             heard: BTreeMap::new(),
+            book: None,
         }
     }
 
@@ -183,7 +190,7 @@ impl<F: Fold> Lane<F> {
             }
             return Ok(visited);
         };
-        let worked = if self.is_irrelevant(&batches, due_through) {
+        let worked = if self.is_irrelevant(&batches, due_through).await? {
             self.pass_over(&batches);
             true
         } else {
@@ -212,6 +219,7 @@ impl<F: Fold> Lane<F> {
         let heads = reader.feed.heads_in(&tx, &partitions).await?;
         for (partition, part) in &mut self.parts {
             part.progress = heads.get(partition).map_or(Progress::START, |it| it.progress);
+            part.written = part.progress;
             for (source, fetched) in reader.sources.iter().zip(&mut part.sources) {
                 let (epoch, seq) =
                     checkpoints.get(&(source.name.to_string(), *partition)).cloned().unwrap_or_default();
@@ -238,7 +246,7 @@ impl<F: Fold> Lane<F> {
         let heads = reader.feed.heads_in(&tx, &partitions).await?;
         for (partition, part) in &self.parts {
             // Timers fire without moving a checkpoint, but never without moving the progress.
-            if heads.get(partition).map(|it| it.progress) != Some(part.progress) {
+            if heads.get(partition).map(|it| it.progress) != Some(part.written) {
                 return Err(FeedError::Fenced);
             }
             for (source, fetched) in reader.sources.iter().zip(&part.sources) {
@@ -276,10 +284,12 @@ impl<F: Fold> Lane<F> {
             due = found.into_iter().map(|(key, _)| key).collect();
         }
 
+        let book = reader.fold.book(&tx).await.map_err(store_fault)?;
+        self.book = Some(book.clone());
         let mut keys: BTreeSet<Key> = due.iter().cloned().collect();
         let mut merges = BTreeSet::new();
         for incoming in batches.values().flat_map(|it| &it.records) {
-            if !reader.fold.concerns(&incoming.record) && !incoming.record.is_merge() {
+            if !self.matters(&book, &incoming.record) {
                 continue;
             }
             keys.insert((incoming.record.workspace.clone(), incoming.record.profile));
@@ -288,7 +298,6 @@ impl<F: Fold> Lane<F> {
                 merges.insert((incoming.record.workspace.clone(), merge.id));
             }
         }
-        let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys).await?;
         let transfers = keep::transfers(&tx, &merges).await?;
         let outcome = Batch {
@@ -364,22 +373,56 @@ impl<F: Fold> Lane<F> {
     }
 
     /// Whether nothing of a batch can matter: then it is passed over without a transaction, and the checkpoints follow
-    /// a little later.
-    fn is_irrelevant(&self, batches: &BTreeMap<u16, PartitionBatch>, due_through: Timestamp) -> bool {
-        let concerns = |it: &Incoming| it.record.is_merge() || self.reader.fold.concerns(&it.record);
-        self.parked.is_empty()
+    /// a little later. So does the progress, where all who read it live and die with this process: after a crash
+    /// the same records are passed over again.
+    async fn is_irrelevant(
+        &mut self,
+        batches: &BTreeMap<u16, PartitionBatch>,
+        due_through: Timestamp,
+    ) -> Result<bool, FeedError> {
+        let records = || batches.values().flat_map(|it| &it.records).map(|it| &it.record);
+        let is_idle = self.parked.is_empty()
             && self.condemned.is_none()
             && self.next_due.is_none_or(|due| due > due_through)
-            && batches.iter().all(|(partition, batch)| {
+            && batches.keys().all(|partition| {
                 let demanded = self.reader.feed.demanded(*partition);
-                let awaited = self.parts.get(partition).is_some_and(|it| !it.progress.reaches(demanded));
-                !awaited && !batch.records.iter().any(concerns)
-            })
+                let awaited = self.reader.store.backend() == Backend::Postgres
+                    && self.parts.get(partition).is_some_and(|it| !it.progress.reaches(demanded));
+                !awaited
+            });
+        if !is_idle {
+            return Ok(false);
+        }
+        if !records().any(|it| it.is_merge() || self.reader.fold.concerns(it)) {
+            return Ok(true);
+        }
+        let Some(guess) = &self.book else { return Ok(false) };
+        if records().any(|it| self.matters(guess, it)) {
+            return Ok(false);
+        }
+        // Only definitions read now, after the records came, can say that nothing asks for them.
+        let tx = self.reader.store.write().await?;
+        let book = self.reader.fold.book(&tx).await.map_err(store_fault)?;
+        drop(tx);
+        let irrelevant = !records().any(|it| self.matters(&book, it));
+        self.book = Some(book);
+        Ok(irrelevant)
+    }
+
+    /// Whether a record is worth a turn.
+    pub(crate) fn matters(&self, book: &F::Book, record: &Record) -> bool {
+        let fold = &self.reader.fold;
+        record.is_merge() || (fold.concerns(record) && fold.matters(book, record))
     }
 
     fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {
         let taken = batches.iter().map(|(partition, batch)| (*partition, batch.records.len())).collect();
-        self.advance(&taken, &BTreeMap::new());
+        let mut progress = BTreeMap::new();
+        if self.reader.store.backend() == Backend::Sqlite {
+            progress = batches.iter().filter_map(|(it, batch)| Some((*it, batch.progress?))).collect();
+            self.reader.feed.progressed(&progress);
+        }
+        self.advance(&taken, &progress);
         for partition in batches.keys() {
             let Some(part) = self.parts.get(partition) else { continue };
             for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
@@ -395,12 +438,20 @@ impl<F: Fold> Lane<F> {
         let tx = self.begin().await?;
         let (moves, _) = self.moves(&Outcome::nothing());
         keep::move_checkpoints(&tx, &self.reader.name, &moves).await?;
+        let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
+        // Readers know it already.
+        drop(self.reader.feed.append_derived(&tx, &self.heads, Vec::new(), &progress).await?);
         Store::commit(tx).await?;
-        self.positions_saved(&moves);
+        self.positions_saved(&moves, &progress);
         Ok(())
     }
 
-    fn positions_saved(&mut self, moves: &[Move]) {
+    fn positions_saved(&mut self, moves: &[Move], progress: &BTreeMap<u16, Progress>) {
+        for (partition, reached) in progress {
+            if let Some(part) = self.parts.get_mut(partition) {
+                part.written = part.written.max(*reached);
+            }
+        }
         for it in moves {
             let Some(part) = self.parts.get_mut(&it.partition) else { continue };
             for (source, fetched) in self.reader.sources.iter().zip(&mut part.sources) {
@@ -447,14 +498,14 @@ impl<F: Fold> Lane<F> {
         let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
         let next_due = keep::next_due(&tx, self.number).await?;
         Store::commit(tx).await?;
-        self.positions_saved(&moves);
+        self.positions_saved(&moves, progress);
         self.next_due = next_due;
         self.parked = parked;
         reader.feed.announce(appended);
         for target in targets {
             reader.bell.ring(&reader.outbox_topic(target));
         }
-        reader.applied.fetch_add(1, Ordering::Relaxed);
+        reader.has_moved();
         Ok(outcome.taken)
     }
 

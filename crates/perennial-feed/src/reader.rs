@@ -1,7 +1,7 @@
 //! A service's reader: a fold and the workers that drive it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use perennial_rpc::Transport;
 use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{Clock, ProfileId, Timestamp, Workspace, from_micros, micros};
 use prost::Message as _;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -72,7 +72,8 @@ pub struct Reader<F: Fold> {
     pub(crate) bell: Bell,
     /// How long a lane waits at most where other processes' commits do not ring here.
     pub(crate) poll: Duration,
-    pub(crate) applied: AtomicU64,
+    /// Changes whenever a lane of this process has come further.
+    pub(crate) moved: watch::Sender<u64>,
     held: AtomicI64,
     desk: Mutex<Desk>,
     /// Records that concern nobody here, passed over by lanes of this process whose checkpoints follow a little later.
@@ -109,7 +110,7 @@ impl<F: Fold> Reader<F> {
             clock,
             bell,
             poll: Duration::from_millis(250),
-            applied: AtomicU64::new(0),
+            moved: watch::Sender::new(0),
             held: AtomicI64::new(i64::MAX),
             desk: Mutex::default(),
             passed: Mutex::default(),
@@ -317,6 +318,12 @@ impl<F: Fold> Reader<F> {
     pub(crate) fn passed_over(&self, feed: &Arc<str>, partition: u16, seq: u64) {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         passed.insert((feed.clone(), partition), seq);
+        drop(passed);
+        self.has_moved();
+    }
+
+    pub(crate) fn has_moved(&self) {
+        self.moved.send_modify(|it| *it = it.wrapping_add(1));
     }
 
     /// Where the reader stands: feed, partition, last record applied, or passed over since it concerns nobody here.

@@ -187,7 +187,7 @@ impl<F: Fold> Lane<F> {
         records.sort_by_key(|it| (micros(it.time), it.profile, it.seq));
         let mut replay =
             Replay { lane: self, book, key, state: F::State::default(), timers: Timers::default() };
-        for record in &records {
+        for record in records.iter().filter(|it| self.matters(book, it)) {
             replay.fire_while(|it| it.precedes(record.origin, true))?;
             replay.step(record.origin, record.time, |fold, book, turn, state| {
                 fold.apply(book, turn, state, record)

@@ -164,6 +164,11 @@ impl Segmentation {
         new
     }
 
+    fn is_known_name(&self, workspace: &Workspace, name: &str) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.known.contains(&(workspace.clone(), name.to_owned()))
+    }
+
     /// Forgets the names that an earlier batch left and did not commit.
     async fn make_sure_of_names(&self, db: &impl ConnectionTrait) -> Result<(), StoreError> {
         let unsure = std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner).unsure);
@@ -268,6 +273,16 @@ impl Fold for Segmentation {
         }
         self.make_sure_of_names(tx).await?;
         Ok(Arc::new(Book { by_workspace, elsewhere: self.elsewhere.clone() }))
+    }
+
+    /// Nobody stays unknown for this: ingestion tells of every new profile in a record of its own.
+    fn matters(&self, book: &Book, record: &Record) -> bool {
+        if record.kind != perennial_rpc::facts::KIND {
+            return true;
+        }
+        // What cannot be read is for `apply` to refuse.
+        let Ok(fact) = perennial_rpc::facts::decode(&record.payload) else { return true };
+        book.of(&record.workspace).rules.hears(&fact) || !self.is_known_name(&record.workspace, &fact.name)
     }
 
     fn apply(

@@ -132,6 +132,8 @@ impl Store {
                         .busy_timeout(Duration::from_secs(30))
                         .foreign_keys(false)
                         .statement_cache_capacity(400)
+                        // A whole batch of rows at once, instead of two threads that wait for each other every 50.
+                        .row_buffer_size(1_024)
                         .pragma("temp_store", "memory")
                         .pragma("cache_size", "-16384")
                         .pragma("mmap_size", "134217728")

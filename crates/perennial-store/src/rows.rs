@@ -1,5 +1,7 @@
 //! Statements over many rows at once.
 
+use std::fmt::Write as _;
+
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 
@@ -169,8 +171,8 @@ pub async fn delete_rows(db: &impl ConnectionTrait, table: &Table, keys: Vec<Vec
     Ok(deleted)
 }
 
-/// The condition that `column` is one of `wanted`, its values appended to `values`: `= ANY($n)` on PostgreSQL, a list
-/// on SQLite (at most 30,000 values).
+/// The condition that `column` is one of `wanted`, which are appended to `values` as one: the statement's text is the same
+/// for any number of them, so that it is prepared once. `= ANY($n)` on PostgreSQL; a JSON array on SQLite.
 pub fn any_of(
     backend: Backend,
     column: &str,
@@ -184,13 +186,41 @@ pub fn any_of(
             format!("{column} = ANY(${}::{}[])", values.len(), kind.postgres().0)
         }
         Backend::Sqlite => {
-            // Numbered, not named: SQLite looks names up one by one.
-            let places = (values.len() + 1..=values.len() + wanted.len()).map(|n| format!("?{n}"));
-            let places = places.collect::<Vec<_>>().join(",");
-            values.extend(wanted);
-            format!("{column} IN ({places})")
+            values.push(json_array(&wanted).into());
+            let value = if matches!(kind, Column::Uuid | Column::Bytes) { "unhex(value)" } else { "value" };
+            format!("{column} IN (SELECT {value} FROM json_each(${}))", values.len())
         }
     }
+}
+
+/// Bytes in hexadecimal, since JSON has none; nulls, which nothing equals, are left out.
+fn json_array(wanted: &[Value]) -> String {
+    let mut array = String::with_capacity(2 + 35 * wanted.len());
+    array.push('[');
+    for value in wanted {
+        let before = array.len();
+        if before > 1 {
+            array.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = match value {
+            Value::Uuid(Some(it)) => write!(array, "\"{}\"", it.simple()),
+            Value::Bytes(Some(it)) => {
+                array.push('"');
+                let written = it.iter().try_for_each(|byte| write!(array, "{byte:02x}"));
+                array.push('"');
+                written
+            }
+            Value::String(Some(it)) => write!(array, "{}", serde_json::Value::from(it.as_str())),
+            Value::BigInt(Some(it)) => write!(array, "{it}"),
+            _ => {
+                array.truncate(before);
+                Ok(())
+            }
+        };
+    }
+    array.push(']');
+    array
 }
 
 /// Runs a statement; `what` names it in errors. Answers how many rows it touched.

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use perennial_types::{Fact, FactKind, MessageEvent};
+
 use super::definition::{Campaign, Trigger};
+use super::events::Event;
+use super::returned::is_return;
+use super::state::State;
 use super::stats::Lift;
 
 /// Whether a campaign runs.
@@ -54,6 +59,8 @@ pub struct Entry {
 pub struct Book {
     campaigns: BTreeMap<String, Entry>,
     asked: BTreeSet<String>,
+    /// The events that begin something, end a wait, or are a goal.
+    awaited: BTreeSet<String>,
     dated: Vec<String>,
     lifts: BTreeMap<String, Vec<(i64, Lift)>>,
 }
@@ -62,8 +69,9 @@ impl Book {
     /// A book of these campaigns.
     #[must_use]
     pub fn new(campaigns: BTreeMap<String, Entry>) -> Self {
-        let asked =
-            campaigns.values().flat_map(|it| it.versions.values()).flat_map(|it| it.asked_events()).collect();
+        let versions = || campaigns.values().flat_map(|it| it.versions.values());
+        let asked = versions().flat_map(|it| it.asked_events()).collect();
+        let awaited = versions().flat_map(|it| it.awaited_events()).map(str::to_owned).collect();
         let dated = campaigns
             .iter()
             .filter(|(_, it)| {
@@ -72,7 +80,7 @@ impl Book {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        Self { campaigns, asked, dated, lifts: BTreeMap::new() }
+        Self { campaigns, asked, awaited, dated, lifts: BTreeMap::new() }
     }
 
     /// The same with lifts as they were published, oldest first.
@@ -111,6 +119,25 @@ impl Book {
     #[must_use]
     pub fn asked(&self) -> &BTreeSet<String> {
         &self.asked
+    }
+
+    /// Whether a fact can change anything that is kept or decided: all others may be passed over.
+    #[must_use]
+    pub fn hears(&self, fact: &Fact) -> bool {
+        match &fact.kind {
+            // Views, and what customers do with messages, say nothing of the profile itself.
+            FactKind::Tracked | FactKind::ProductViewed { .. } => is_return(fact) || self.names(fact),
+            FactKind::Message(it) => {
+                !matches!(it.event, MessageEvent::Opened | MessageEvent::Clicked) || self.names(fact)
+            }
+            _ => true,
+        }
+    }
+
+    fn names(&self, fact: &Fact) -> bool {
+        Event::of(fact, &State::default())
+            .names()
+            .any(|it| self.asked.contains(it) || self.awaited.contains(it))
     }
 
     /// The live campaigns with a yearly date.

@@ -22,6 +22,12 @@ pub const REFUSED: &str = "Message Refused";
 /// How long a message may come back: what is not heard of by then was delivered, or is not known.
 const MEMORY: i64 = 14 * DAY;
 
+/// Whether a fact says that a message came to nothing.
+#[must_use]
+pub fn is_return(fact: &Fact) -> bool {
+    [EXPIRED, REFUSED].contains(&fact.name.as_str())
+}
+
 /// A message that was sent off and not heard of yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Underway {

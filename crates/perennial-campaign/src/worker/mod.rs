@@ -141,6 +141,14 @@ impl Fold for Journeys {
         Ok(books)
     }
 
+    fn matters(&self, books: &Books, record: &Record) -> bool {
+        if record.kind != facts::KIND {
+            return true;
+        }
+        // What cannot be read is for `apply` to refuse.
+        facts::decode(&record.payload).map_or(true, |fact| books.of(&record.workspace).hears(&fact))
+    }
+
     fn patience(&self) -> Option<Duration> {
         Some(PATIENCE)
     }

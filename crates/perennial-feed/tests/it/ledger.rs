@@ -32,6 +32,9 @@ pub struct Told {
     pub after: i64,
 }
 
+/// What the first reader's definitions do not ask for: multiples of this.
+pub const USELESS: i64 = 7;
+
 /// A record that cannot be applied as long as the ledger refuses it.
 pub const POISON: i64 = -1;
 
@@ -62,10 +65,16 @@ pub static REFUSES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBoo
 impl Fold for Ledger {
     type State = State;
     type Row = i64;
-    type Book = ();
+    /// The definitions say that multiples of this are of no use to the first reader.
+    type Book = i64;
 
-    async fn book(&self, _tx: &DatabaseTransaction) -> Result<Arc<()>, FoldFault> {
-        Ok(Arc::new(()))
+    async fn book(&self, _tx: &DatabaseTransaction) -> Result<Arc<i64>, FoldFault> {
+        Ok(Arc::new(USELESS))
+    }
+
+    fn matters(&self, useless: &i64, record: &Record) -> bool {
+        let told: Result<Told, _> = prost::Message::decode(record.payload.as_ref());
+        !self.derives || told.is_ok_and(|it| it.number % useless != 0)
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -80,7 +89,7 @@ impl Fold for Ledger {
 
     fn apply(
         &self,
-        (): &(),
+        _: &i64,
         turn: &mut Turn<i64>,
         state: &mut State,
         record: &Record,
@@ -106,7 +115,7 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn fire(&self, (): &(), turn: &mut Turn<i64>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
+    fn fire(&self, _: &i64, turn: &mut Turn<i64>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
         let number: i64 = timer.parse().map_err(FoldFault::poison)?;
         state.fired.insert(number, micros(turn.at()));
         let stale = if turn.stale() { ", stale" } else { "" };
@@ -117,7 +126,7 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn merge(&self, (): &(), _: &mut Turn<i64>, into: &mut State, from: State) -> Result<(), FoldFault> {
+    fn merge(&self, _: &i64, _: &mut Turn<i64>, into: &mut State, from: State) -> Result<(), FoldFault> {
         for (number, times) in from.numbers {
             *into.numbers.entry(number).or_default() += times;
         }
@@ -129,7 +138,7 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn refolded(&self, (): &(), _: &mut Turn<i64>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
+    fn refolded(&self, _: &i64, _: &mut Turn<i64>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
         fresh.derived.clone_from(&old.derived);
         fresh.seen.clone_from(&old.seen);
         Ok(())

@@ -46,7 +46,9 @@ impl Maildir {
     }
 
     fn write_all(&self, files: &[(String, Vec<u8>)]) -> Vec<Outcome> {
-        let share = files.len().div_ceil(WRITERS).max(1);
+        // Without a sync there is nothing to wait for together: many would only compete for the folder.
+        let writers = if self.sync { WRITERS } else { 1 };
+        let share = files.len().div_ceil(writers).max(1);
         let results = std::thread::scope(|scope| {
             let chunks = files.chunks(share);
             let write = |chunk: &[(String, Vec<u8>)]| -> Vec<io::Result<()>> {

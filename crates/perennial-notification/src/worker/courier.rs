@@ -14,6 +14,11 @@ use crate::app::{App, Composed, Round};
 use crate::channel::{Mailer, Parcel, Prepared};
 use crate::error::Result;
 
+/// How long a message may wait for what ingestion knows of consent.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often to look whether another process's reader has come further.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Messages taken up at once.
 const BATCH: usize = 500;
 
@@ -151,19 +156,25 @@ impl Lag {
     /// that is due lies before this moment: a consent given together with the event that triggered it is never missed.
     async fn behind(&self) -> bool {
         let Some(reader) = &self.0 else { return false };
+        let mut moved = reader.moved();
         let Ok(heads) = reader.heads().await else { return true };
-        for pause in [0, 1, 2, 5, 10, 20, 50, 100, 300, 500, 1_000] {
-            if pause > 0 {
-                // Not for an instant to come, but for the reader of this very process.
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+        let caught_up = async {
+            loop {
+                moved.borrow_and_update();
+                if let Ok(positions) = reader.positions().await
+                    && reached(&heads, positions)
+                {
+                    return;
+                }
+                // Not for an instant to come, but for the reader: this process's, or another's, which does not tell.
+                let _ = tokio::time::timeout(LOOK, moved.changed()).await;
             }
-            let Ok(positions) = reader.positions().await else { continue };
-            let at: BTreeMap<_, _> =
-                positions.into_iter().map(|(feed, part, seq)| ((feed, part), seq)).collect();
-            if heads.iter().all(|(key, head)| *head == 0 || at.get(key).is_some_and(|seq| seq >= head)) {
-                return false;
-            }
-        }
-        true
+        };
+        tokio::time::timeout(PATIENCE, caught_up).await.is_err()
     }
+}
+
+fn reached(heads: &BTreeMap<(String, u16), u64>, positions: Vec<(String, u16, u64)>) -> bool {
+    let at: BTreeMap<_, _> = positions.into_iter().map(|(feed, part, seq)| ((feed, part), seq)).collect();
+    heads.iter().all(|(key, head)| *head == 0 || at.get(key).is_some_and(|seq| seq >= head))
 }

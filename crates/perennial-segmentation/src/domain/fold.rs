@@ -102,6 +102,17 @@ pub fn apply(rules: &Rules, state: &mut State, at: Timestamp, input: &Input<'_>)
     answer(rules, state, at, &segments, stage, &|_| cause.clone())
 }
 
+impl Rules {
+    /// Whether a fact can change anything that is kept or answered: all others may be passed over.
+    #[must_use]
+    pub fn hears(&self, fact: &Fact) -> bool {
+        match fact.kind {
+            FactKind::Traits { .. } | FactKind::Consent(_) | FactKind::Order(_) => true,
+            _ => self.events.contains_key(&fact.name),
+        }
+    }
+}
+
 /// Keeps what rules need of a fact and says what it can have changed.
 fn remember(rules: &Rules, state: &mut State, now: i64, fact: &Fact) -> Vec<Need> {
     let at = micros(fact.at);

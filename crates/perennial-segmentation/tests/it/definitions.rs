@@ -12,7 +12,9 @@ async fn people(world: &World, viewers: usize, others: usize) {
     let mut records = Vec::new();
     for n in 0..viewers + others {
         let name = if n < viewers { "Product Viewed" } else { "Page" };
-        records.push(world.event(world.profile(), name, &[("n", perennial_types::Scalar::Int(n as i64))]));
+        let profile = world.profile();
+        records.push(world.event(profile, name, &[("n", perennial_types::Scalar::Int(n as i64))]));
+        records.push(world.met(profile));
     }
     world.append(records).await;
 }

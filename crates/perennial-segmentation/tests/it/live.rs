@@ -85,7 +85,7 @@ async fn stages_move_with_orders_and_with_time() {
         assert!(!world.check(ana, "slipping").await.member);
 
         let bea = world.profile();
-        world.track(bea, "Page").await;
+        world.append(vec![world.event(bea, "Page", &[]), world.met(bea)]).await;
         let request = wire::SummarizeStagesRequest { parent: "workspaces/main".to_owned() };
         let summary = world.client.summarize_stages(request).await.unwrap().into_inner();
         assert_eq!((summary.profiles, summary.stages.len()), (2, 9));

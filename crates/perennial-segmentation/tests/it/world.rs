@@ -252,6 +252,11 @@ impl World {
         self.append(vec![self.event(profile, name, &[])]).await;
     }
 
+    /// What ingestion tells of every profile that is new.
+    pub fn met(&self, profile: ProfileId) -> NewRecord {
+        record(profile, "profile", ProfileUpdated::default().encode_to_vec())
+    }
+
     pub async fn known(&self, profile: ProfileId) {
         let told =
             ProfileUpdated { reachable: vec!["email".to_owned()], identified: true, ..Default::default() };

@@ -53,15 +53,22 @@ async fn many_rows_are_written_read_and_deleted_at_once() {
         assert_eq!(insert_rows(&tx, &THINGS, vec![thing(3)], "ON CONFLICT DO NOTHING").await.unwrap(), 0);
         Store::commit(tx).await.unwrap();
 
-        let mut values = vec!["main".into()];
-        let wanted = vec![5_i64.into(), 7_i64.into()];
-        let condition = any_of(store.backend(), "count", Column::BigInt, wanted, &mut values);
-        let sql = format!(
-            "SELECT count, data, live FROM thing WHERE workspace = $1 AND {condition} ORDER BY count"
-        );
-        let rows = query(store.read(), "things", &sql, values).await.unwrap();
-        let counts: Vec<i64> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
-        assert_eq!(counts, [5, 7], "{:?}", store.backend());
+        let id = |n| Value::from(uuid::Uuid::from_u128(n));
+        let kinds: [(&str, Column, Vec<Value>, &[i64]); 5] = [
+            ("count", Column::BigInt, vec![5_i64.into(), 7_i64.into()], &[5, 7]),
+            ("id", Column::Uuid, vec![id(9), id(11_999), id(77_777)], &[9, 11_999]),
+            ("data", Column::Bytes, vec![vec![1_u8].into(), vec![2_u8, 1].into()], &[]),
+            ("workspace", Column::Text, vec!["a \"quoted\" one".into()], &[]),
+            ("id", Column::Uuid, vec![], &[]),
+        ];
+        for (column, kind, wanted, found) in kinds {
+            let mut values = vec!["main".into()];
+            let condition = any_of(store.backend(), column, kind, wanted, &mut values);
+            let sql = format!("SELECT count FROM thing WHERE workspace = $1 AND {condition} ORDER BY count");
+            let rows = query(store.read(), "things", &sql, values).await.unwrap();
+            let counts: Vec<i64> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+            assert_eq!(counts, found, "{column} on {:?}", store.backend());
+        }
 
         let tx = store.write().await.unwrap();
         let key = Table { name: "thing", columns: &THINGS.columns[..2] };

@@ -365,7 +365,7 @@ pub struct Demo {
     pub holdout: u32,
     /// How long one step of time is, in hours. Timers fire for their own instants, but what they send arrives at the end of
     /// the step
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=24))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=24))]
     pub slice: u32,
 }
 

@@ -154,8 +154,9 @@ impl Driver<'_> {
     async fn slice(&mut self, now: Timestamp) -> anyhow::Result<u64> {
         let request = AdvanceClockRequest { now: Some(time::to_wire(now)) };
         self.clock.advance_clock(request).await.map_err(told)?;
-        self.quiet().await?;
+        // What customers do depends on what they got before; it is worked out while the services are busy.
         let happened = self.shop.until(now);
+        self.quiet().await?;
         let count = happened.len() as u64;
         if !happened.is_empty() {
             self.tell(&happened).await?;

@@ -302,6 +302,20 @@ impl Campaign {
         found
     }
 
+    /// The events that begin a run, end a wait, or are the goal.
+    pub fn awaited_events(&self) -> impl Iterator<Item = &str> {
+        let trigger = match &self.trigger {
+            Trigger::Event { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        let goal = self.goal.as_ref().map(|it| it.event.as_str());
+        let waits = self.program.iter().filter_map(|it| match it {
+            Op::WaitUntil { until: Until::Event(name, _), .. } => Some(name.as_str()),
+            _ => None,
+        });
+        trigger.into_iter().chain(goal).chain(waits)
+    }
+
     /// Remarks that stop nothing.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
