@@ -184,7 +184,7 @@ impl Model {
             Kind::MbgCnbd(k) => family(k, true),
             Kind::ParetoNbd => Ok(Self::ParetoNbd(ParetoNbd::new(at(0), at(1), at(2), at(3))?)),
             Kind::Nbd => Ok(Self::Nbd(Nbd::new(at(0), at(1))?)),
-            Kind::Stack => Err(InvalidValue::new(
+            Kind::Stack | Kind::Boosted => Err(InvalidValue::new(
                 "kind",
                 "is made of fitted models, not of parameters",
                 kind,

@@ -102,7 +102,8 @@ impl<'a> Integral<'a> {
             let shrink = (ln_size + ln_sigma).exp();
             for (j, weight) in (0..k).zip(&self.weights) {
                 let ((sin, cos), (root_cos, root_sin)) = (turned, root(j));
-                let (phase_cos, phase_sin) = (cos * root_cos - sin * root_sin, sin * root_cos + cos * root_sin);
+                let (phase_cos, phase_sin) =
+                    (cos * root_cos - sin * root_sin, sin * root_cos + cos * root_sin);
                 sum -= twice * weight * size * (re * phase_cos - im * phase_sin);
                 size *= shrink;
                 turned = (sin * step_cos + cos * step_sin, cos * step_cos - sin * step_sin);

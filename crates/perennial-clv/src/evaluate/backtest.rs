@@ -8,6 +8,7 @@ use super::purchases::Purchases;
 use super::selection::{Selection, select_with};
 use super::tracking::Total;
 use crate::baseline::CellMeans;
+use crate::boosting::Boosted;
 use crate::counts::Counts;
 use crate::error::InvalidValue;
 use crate::kind::Kind;
@@ -59,7 +60,7 @@ pub struct Line {
     pub name: String,
     /// Whether our own selection picked it.
     pub is_selected: bool,
-    /// The fitted model; none for a baseline.
+    /// The fitted model, of boosted trees that below them; none for a baseline.
     pub model: Option<Model>,
     /// How its means did; none where it could not be fitted.
     pub metrics: Option<Metrics>,
@@ -145,7 +146,10 @@ pub fn backtest_with<P: Purchases>(
     if f64::from(missing) > 0.1 * f64::from(horizon) + 7.0 {
         return Err(BacktestError::TooShort { missing });
     }
-    let steps = plan.origins.len() * kinds.len() + kinds.len() + 1;
+    let boosts = kinds.contains(&Kind::Boosted);
+    let alone = |it: &Kind| !matches!(it, Kind::Stack | Kind::Boosted);
+    let singles: Vec<Kind> = kinds.iter().copied().filter(alone).collect();
+    let steps = plan.origins.len() * singles.len() + singles.len() + 1 + usize::from(boosts);
     // What came later stays out of sight: customers are cut off before anything is learnt.
     let past: Vec<Until<'_, P>> = known.iter().map(|it| Until { it: it.0, last: cutoff }).collect();
     let selection =
@@ -154,16 +158,19 @@ pub fn backtest_with<P: Purchases>(
     let actual: Vec<f64> = known.iter().map(|it| f64::from(it.0.between(cutoff, until))).collect();
     let units = f64::from(horizon) / days_per_unit;
 
-    let mut candidates = kinds.to_vec();
+    let mut candidates = singles.clone();
     if !selection.weights.is_empty() {
         candidates.push(Kind::Stack);
     }
+    if selection.boosting.is_some() {
+        candidates.push(Kind::Boosted);
+    }
     // With nothing to hold out inside the past, the first model serves, as it would without a rival.
-    let selected = selection.chosen.or_else(|| kinds.first().copied());
+    let selected = selection.chosen.or_else(|| singles.first().copied());
     let mut lines = Vec::new();
     let mut deciles = Vec::new();
     for (k, kind) in candidates.into_iter().enumerate() {
-        if stop(steps - kinds.len() - 1 + k, steps) {
+        if stop(plan.origins.len() * singles.len() + k, steps) {
             return Err(BacktestError::Stopped);
         }
         let is_selected = selected == Some(kind);
@@ -177,7 +184,14 @@ pub fn backtest_with<P: Purchases>(
         };
         lines.push(match selection.fit(kind, &rows, None) {
             Ok(fit) => {
-                let foretold = foretell(&fit.model, &known, &actual, units);
+                let foretold = match &selection.boosting {
+                    Some(trees) if kind == Kind::Boosted => {
+                        let people: Vec<&P> = known.iter().map(|it| it.0).collect();
+                        let it = trees.over(fit.model, &people, (cutoff, horizon), days_per_unit);
+                        foretell_boosted(&it, &people, &actual, cutoff)
+                    }
+                    _ => foretell(&fit.model, &known, &actual, units),
+                };
                 let means: Vec<f64> = foretold.iter().map(|it| it.mean).collect();
                 if is_selected {
                     deciles = tenths(&means, &actual);
@@ -261,6 +275,38 @@ struct Foretold {
     covered: bool,
 }
 
+impl Foretold {
+    fn new(
+        counts: &Counts,
+        (mean, variance): (f64, f64),
+        (low, median, high): (usize, usize, usize),
+        (i, n): (usize, usize),
+    ) -> Self {
+        Self {
+            mean,
+            variance,
+            median: median as f64,
+            chance: counts.exactly(n).max(1e-9),
+            pit: randomised_pit(counts, n, SEED, i as u64),
+            covered: (low..=high).contains(&n),
+        }
+    }
+}
+
+/// What boosted trees say of everybody.
+fn foretell_boosted<P: Purchases>(it: &Boosted, known: &[&P], actual: &[f64], cutoff: i32) -> Vec<Foretold> {
+    let pairs: Vec<(usize, &P)> = known.iter().copied().enumerate().collect();
+    let parts = parallel::map(&pairs, |pairs| {
+        let one = |(i, customer): &(usize, &P)| {
+            let (mean, counts) = it.foretell(*customer, cutoff)?;
+            let quantiles = (counts.quantile(0.1), counts.quantile(0.5), counts.quantile(0.9));
+            Some(Foretold::new(&counts, (mean, counts.variance()), quantiles, (*i, actual[*i] as usize)))
+        };
+        pairs.iter().map(|it| one(it).unwrap_or_default()).collect::<Vec<_>>()
+    });
+    parts.into_iter().flatten().collect()
+}
+
 /// A history, and what all who share it have in common: counts, mean, variance, and the 0.1, 0.5 and 0.9 quantiles.
 type Shared = ((u32, u64, u64), Counts, f64, f64, (usize, usize, usize));
 
@@ -292,17 +338,8 @@ fn foretell<P: Purchases>(
                     (key(i), counts, model.expected(it, horizon), variance, quantiles)
                 }
             };
-            let (_, counts, mean, variance, (low, median, high)) = &it;
-            let n = actual[i] as usize;
-            let foretold = Foretold {
-                mean: *mean,
-                variance: *variance,
-                median: *median as f64,
-                chance: counts.exactly(n).max(1e-9),
-                pit: randomised_pit(counts, n, SEED, i as u64),
-                covered: (*low..=*high).contains(&n),
-            };
-            found.push((i, foretold));
+            let (_, counts, mean, variance, quantiles) = &it;
+            found.push((i, Foretold::new(counts, (*mean, *variance), *quantiles, (i, actual[i] as usize))));
             before = Some(it);
         }
         found
