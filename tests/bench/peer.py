@@ -32,8 +32,7 @@ def peak():
 
 
 def parameters(fitter):
-    values = " ".join(f"{name} {value:.5f}" for name, value in fitter.params_.items())
-    return f"{values}  LL/n {-fitter._negative_log_likelihood_:.6f}"
+    return " ".join(f"{name} {value:.5f}" for name, value in fitter.params_.items())
 
 
 def main():
