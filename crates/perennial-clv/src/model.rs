@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The longest horizon that is answered, in units of the model's own time scale; longer ones are cut to it.
-const LONGEST: f64 = 1e9;
+const LONGEST: f64 = 1e18;
 
 /// What a model of transactions can say. Times are in the unit of the data it was fitted to.
 ///
@@ -283,7 +283,7 @@ impl Model {
 
     /// Expected orders within `horizon` after the end of the history.
     ///
-    /// A horizon that is negative or not a number counts as none; one beyond 10⁹ times α + T is cut to that.
+    /// A horizon that is negative or not a number counts as none; one beyond 10¹⁸ times α + T is cut to that.
     #[must_use]
     pub fn expected(&self, it: &Summary, horizon: f64) -> f64 {
         match self.inner() {
@@ -350,7 +350,7 @@ impl Model {
     #[must_use]
     pub fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
         match self.inner() {
-            // Not cut as expectations are: a first order may be due in more than 10⁹ times what has passed.
+            // Not cut as expectations are: a first order may be due after more than 10¹⁸ times what has passed.
             Ok(model) => alive(model, it, given) * model.order_within_if_alive(it, horizon.max(0.0)),
             Err(stack) => stack.order_within(it, horizon, given),
         }

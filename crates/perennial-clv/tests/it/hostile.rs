@@ -140,3 +140,18 @@ fn an_order_that_is_due_after_a_billion_scales_is_as_likely_as_its_quantile_says
         assert!(model.order_within(&it, f64::INFINITY, Given::Alive) > 0.99);
     }
 }
+
+#[test]
+fn an_order_is_expected_as_far_ahead_as_one_is_likely() {
+    let families = [
+        (Kind::BgNbd, [0.004_856_332, 2.601e-5, 0.409_883, 1.066e-6], 8.507e-6, 422_312.0),
+        (Kind::BgCnbd(2), [1.202_307e-6, 7.584_852e-7, 1_557_751.1, 0.019_146], 6.842_522e-6, 25_724.0),
+    ];
+    for (kind, values, age, horizon) in families {
+        let model = Model::from_params(kind, kind.parameters().iter().copied().zip(values)).unwrap();
+        let it = Summary::new(0, 0.0, age).unwrap();
+        let (within, expected) =
+            (model.order_within(&it, horizon, Given::History), model.expected(&it, horizon));
+        assert!(within <= expected * (1.0 + 1e-6), "{kind}: {within} {expected}");
+    }
+}
