@@ -346,6 +346,25 @@ impl Model {
         }
     }
 
+    /// P(alive), expected and discounted orders and their distribution at once, as the methods of these names give them: P(alive),
+    /// an integral in the Pareto/NBD, is worked out once.
+    pub(crate) fn outlook(&self, it: &Summary, horizon: f64, rate: f64, least: f64) -> Outlook {
+        match self.inner() {
+            Ok(model) => {
+                let (alive, horizon) = (model.p_alive(it), clean(model, it, horizon));
+                let expected = finite(alive * model.expected_if_alive(it, &[horizon])[0]);
+                let discounted = if rate > 0.0 {
+                    finite(alive * model.discounted_if_alive(it, horizon, rate))
+                } else {
+                    expected
+                };
+                let counts = Counts::new(alive, model.tail_if_alive(it, horizon, least));
+                Outlook { p_alive: alive, expected, discounted, counts }
+            }
+            Err(stack) => stack.outlook(it, horizon, rate, least),
+        }
+    }
+
     /// The chance of at least one order within `horizon`.
     #[must_use]
     pub fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
@@ -401,6 +420,14 @@ impl Model {
         self.inner()
             .map_or_else(|stack| stack.lapse_after(it, threshold), |model| model.lapse_after(it, threshold))
     }
+}
+
+/// What a history says about the orders to come.
+pub(crate) struct Outlook {
+    pub(crate) p_alive: f64,
+    pub(crate) expected: f64,
+    pub(crate) discounted: f64,
+    pub(crate) counts: Counts,
 }
 
 fn alive(model: &dyn Transactions, it: &Summary, given: Given) -> f64 {
