@@ -1,26 +1,21 @@
 //! A forecast made at a day in the past, against what came: every model, the baselines, and the one our own selection
 //! picks without looking beyond that day.
 
-use super::calibration::{randomised_pit, uniform_distance};
+use super::calibration::uniform_distance;
+use super::foretold::{Foretold, foretell, foretell_boosted};
 use super::metrics::Metrics;
 use super::plan::Plan;
 use super::purchases::Purchases;
 use super::selection::{Selection, select_with};
 use super::tracking::Total;
 use crate::baseline::CellMeans;
-use crate::boosting::Boosted;
-use crate::counts::Counts;
 use crate::error::InvalidValue;
 use crate::kind::Kind;
 use crate::model::Model;
-use crate::parallel;
 use crate::rfm::{Measures, Rfm};
 use crate::rows::Rows;
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
-
-/// Seed of the draws that make discrete chances uniform.
-const SEED: u64 = 7;
 
 /// Blocks of customers whose totals are judged: at least so many customers each, and so many blocks at most.
 const BLOCKS: (usize, usize) = (25, 20);
@@ -262,93 +257,6 @@ impl<P: Purchases> Purchases for Until<'_, P> {
     fn mean_value(&self, cutoff: i32) -> f64 {
         self.it.mean_value(cutoff.min(self.last))
     }
-}
-
-/// What a model says of one customer, and how that compares with what came.
-#[derive(Clone, Copy, Default)]
-struct Foretold {
-    mean: f64,
-    variance: f64,
-    median: f64,
-    chance: f64,
-    pit: f64,
-    covered: bool,
-}
-
-impl Foretold {
-    fn new(
-        counts: &Counts,
-        (mean, variance): (f64, f64),
-        (low, median, high): (usize, usize, usize),
-        (i, n): (usize, usize),
-    ) -> Self {
-        Self {
-            mean,
-            variance,
-            median: median as f64,
-            chance: counts.exactly(n).max(1e-9),
-            pit: randomised_pit(counts, n, SEED, i as u64),
-            covered: (low..=high).contains(&n),
-        }
-    }
-}
-
-/// What boosted trees say of everybody.
-fn foretell_boosted<P: Purchases>(it: &Boosted, known: &[&P], actual: &[f64], cutoff: i32) -> Vec<Foretold> {
-    let pairs: Vec<(usize, &P)> = known.iter().copied().enumerate().collect();
-    let parts = parallel::map(&pairs, |pairs| {
-        let one = |(i, customer): &(usize, &P)| {
-            let (mean, counts) = it.foretell(*customer, cutoff)?;
-            let quantiles = (counts.quantile(0.1), counts.quantile(0.5), counts.quantile(0.9));
-            Some(Foretold::new(&counts, (mean, counts.variance()), quantiles, (*i, actual[*i] as usize)))
-        };
-        pairs.iter().map(|it| one(it).unwrap_or_default()).collect::<Vec<_>>()
-    });
-    parts.into_iter().flatten().collect()
-}
-
-/// A history, and what all who share it have in common: counts, mean, variance, and the 0.1, 0.5 and 0.9 quantiles.
-type Shared = ((u32, u64, u64), Counts, f64, f64, (usize, usize, usize));
-
-/// Customers with the same history share their distribution.
-fn foretell<P: Purchases>(
-    model: &Model,
-    known: &[(&P, Summary)],
-    actual: &[f64],
-    horizon: f64,
-) -> Vec<Foretold> {
-    let mut order: Vec<usize> = (0..known.len()).collect();
-    let key = |i: usize| {
-        let it = &known[i].1;
-        (it.x(), it.age().to_bits(), it.t_x().to_bits())
-    };
-    order.sort_unstable_by_key(|&i| key(i));
-    let parts = parallel::map(&order, |order| {
-        // The history, and what is the same for all who share it.
-        let mut before: Option<Shared> = None;
-        let mut found = Vec::with_capacity(order.len());
-        for &i in order {
-            let it = match before.take() {
-                Some(it) if it.0 == key(i) => it,
-                _ => {
-                    let it = &known[i].1;
-                    let counts: Counts = model.counts_to(it, horizon, 1e-10);
-                    let variance = counts.variance();
-                    let quantiles = (counts.quantile(0.1), counts.quantile(0.5), counts.quantile(0.9));
-                    (key(i), counts, model.expected(it, horizon), variance, quantiles)
-                }
-            };
-            let (_, counts, mean, variance, quantiles) = &it;
-            found.push((i, Foretold::new(counts, (*mean, *variance), *quantiles, (i, actual[i] as usize))));
-            before = Some(it);
-        }
-        found
-    });
-    let mut all = vec![Foretold::default(); known.len()];
-    for (i, it) in parts.into_iter().flatten() {
-        all[i] = it;
-    }
-    all
 }
 
 fn measure(foretold: &[Foretold], actual: &[f64], level_spread: f64) -> Measured {

@@ -4,6 +4,7 @@ mod backtest;
 mod boosted;
 mod calibration;
 mod contest;
+mod foretold;
 mod metrics;
 mod plan;
 mod purchases;
