@@ -40,8 +40,8 @@ audit: ## Licences, bans and sources of everything we depend on
 manifests: ## Render what deploys us, and hold it against Kubernetes' schemas and our rules
 	@deploy/check
 
-bench: ## Measure, beside the floors, in one run
-	@cargo bench -p perennial-clv
+bench: ## Time the value mathematics beside Python's lifetimes, one table
+	@tests/bench/run
 
 torture: ## The torture and kill tests, long
 	@PERENNIAL_TEST_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture

@@ -8,7 +8,7 @@
 #![expect(clippy::approx_constant, reason = "an error that only looks like π")]
 
 use perennial_clv::History;
-use perennial_clv::evaluate::{Backtest, COMPETITORS, backtest};
+use perennial_clv::evaluate::{Backtest, COMPETITORS_BOOSTED, backtest};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
@@ -76,12 +76,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             for (file, cutoff, end, peers) in SETS {
                 let orders = read(&Path::new(folder).join(file))?;
                 let (cutoff, end) = (day(cutoff)?, day(end)?);
-                show(file, &backtest(&orders, (cutoff, end - cutoff), &COMPETITORS, 7.0)?, peers);
+                show(file, &backtest(&orders, (cutoff, end - cutoff), &COMPETITORS_BOOSTED, 7.0)?, peers);
             }
         }
         [file, cutoff, days] => {
             let orders = read(Path::new(file))?;
-            show(file, &backtest(&orders, (day(cutoff)?, days.parse()?), &COMPETITORS, 7.0)?, &[]);
+            show(file, &backtest(&orders, (day(cutoff)?, days.parse()?), &COMPETITORS_BOOSTED, 7.0)?, &[]);
         }
         _ => return Err("usage: holdout FOLDER | holdout FILE CUTOFF DAYS".into()),
     }

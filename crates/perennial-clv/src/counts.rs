@@ -43,6 +43,15 @@ impl Counts {
         Self { tail }
     }
 
+    /// With every chance of one order or more multiplied by a factor, as far as there is room for it.
+    pub(crate) fn scaled(mut self, factor: f64) -> Self {
+        let room = 1.0 / self.at_least(1).max(f64::MIN_POSITIVE);
+        for it in self.tail.iter_mut().skip(1) {
+            *it *= factor.min(room);
+        }
+        self
+    }
+
     /// P(X ≥ n).
     #[must_use]
     pub fn at_least(&self, n: usize) -> f64 {

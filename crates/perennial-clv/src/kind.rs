@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `pareto-nbd`, `nbd`, `stack`.
+/// A model of transactions; written `bg-nbd`, `mbg-nbd`, `bg-cnbd-2`, `mbg-cnbd-2`, `pareto-nbd`, `nbd`, `stack`, `boosted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -25,6 +25,9 @@ pub enum Kind {
     Nbd,
     /// Several of the others forecasting together, with weights learnt on hold-outs.
     Stack,
+    /// Boosted trees over the stack, or over the one model there is: order from the trees, level from the model. It competes
+    /// where it is named, and is used by [`crate::Boosting`].
+    Boosted,
 }
 
 impl Kind {
@@ -35,7 +38,7 @@ impl Kind {
             Self::BgNbd | Self::MbgNbd | Self::BgCnbd(_) | Self::MbgCnbd(_) => &["r", "alpha", "a", "b"],
             Self::ParetoNbd => &["r", "alpha", "s", "beta"],
             Self::Nbd => &["r", "alpha"],
-            Self::Stack => &[],
+            Self::Stack | Self::Boosted => &[],
         }
     }
 
@@ -55,6 +58,7 @@ impl fmt::Display for Kind {
             Self::ParetoNbd => f.write_str("pareto-nbd"),
             Self::Nbd => f.write_str("nbd"),
             Self::Stack => f.write_str("stack"),
+            Self::Boosted => f.write_str("boosted"),
         }
     }
 }
@@ -73,6 +77,7 @@ impl FromStr for Kind {
             "pareto-nbd" => Ok(Self::ParetoNbd),
             "nbd" => Ok(Self::Nbd),
             "stack" => Ok(Self::Stack),
+            "boosted" => Ok(Self::Boosted),
             _ => match (regular("bg-cnbd-"), regular("mbg-cnbd-")) {
                 (Some(1), _) => Ok(Self::BgNbd),
                 (Some(k), _) => Ok(Self::BgCnbd(k)),

@@ -3,6 +3,7 @@
 pub mod baseline;
 mod beta_geometric;
 mod bgbb;
+mod boosting;
 mod counts;
 mod covariates;
 mod error;
@@ -32,6 +33,7 @@ mod value;
 
 pub use beta_geometric::BetaGeometric;
 pub use bgbb::{BgBb, Occasions};
+pub use boosting::{Boosted, Boosting};
 pub use counts::Counts;
 pub use covariates::{Coefficient, CovariateModel, Described};
 pub use error::{FitError, InvalidValue};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The longest horizon that is answered, in units of the model's own time scale; longer ones are cut to it.
-const LONGEST: f64 = 1e9;
+const LONGEST: f64 = 1e18;
 
 /// What a model of transactions can say. Times are in the unit of the data it was fitted to.
 ///
@@ -184,7 +184,7 @@ impl Model {
             Kind::MbgCnbd(k) => family(k, true),
             Kind::ParetoNbd => Ok(Self::ParetoNbd(ParetoNbd::new(at(0), at(1), at(2), at(3))?)),
             Kind::Nbd => Ok(Self::Nbd(Nbd::new(at(0), at(1))?)),
-            Kind::Stack => Err(InvalidValue::new(
+            Kind::Stack | Kind::Boosted => Err(InvalidValue::new(
                 "kind",
                 "is made of fitted models, not of parameters",
                 kind,
@@ -283,7 +283,7 @@ impl Model {
 
     /// Expected orders within `horizon` after the end of the history.
     ///
-    /// A horizon that is negative or not a number counts as none; one beyond 10⁹ times α + T is cut to that.
+    /// A horizon that is negative or not a number counts as none; one beyond 10¹⁸ times α + T is cut to that.
     #[must_use]
     pub fn expected(&self, it: &Summary, horizon: f64) -> f64 {
         match self.inner() {
@@ -346,11 +346,31 @@ impl Model {
         }
     }
 
+    /// P(alive), expected and discounted orders and their distribution at once, as the methods of these names give them: P(alive),
+    /// an integral in the Pareto/NBD, is worked out once.
+    pub(crate) fn outlook(&self, it: &Summary, horizon: f64, rate: f64, least: f64) -> Outlook {
+        match self.inner() {
+            Ok(model) => {
+                let (alive, horizon) = (model.p_alive(it), clean(model, it, horizon));
+                let expected = finite(alive * model.expected_if_alive(it, &[horizon])[0]);
+                let discounted = if rate > 0.0 {
+                    finite(alive * model.discounted_if_alive(it, horizon, rate))
+                } else {
+                    expected
+                };
+                let counts = Counts::new(alive, model.tail_if_alive(it, horizon, least));
+                Outlook { p_alive: alive, expected, discounted, counts }
+            }
+            Err(stack) => stack.outlook(it, horizon, rate, least),
+        }
+    }
+
     /// The chance of at least one order within `horizon`.
     #[must_use]
     pub fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {
         match self.inner() {
-            Ok(model) => alive(model, it, given) * model.order_within_if_alive(it, clean(model, it, horizon)),
+            // Not cut as expectations are: a first order may be due after more than 10¹⁸ times what has passed.
+            Ok(model) => alive(model, it, given) * model.order_within_if_alive(it, horizon.max(0.0)),
             Err(stack) => stack.order_within(it, horizon, given),
         }
     }
@@ -400,6 +420,14 @@ impl Model {
         self.inner()
             .map_or_else(|stack| stack.lapse_after(it, threshold), |model| model.lapse_after(it, threshold))
     }
+}
+
+/// What a history says about the orders to come.
+pub(crate) struct Outlook {
+    pub(crate) p_alive: f64,
+    pub(crate) expected: f64,
+    pub(crate) discounted: f64,
+    pub(crate) counts: Counts,
 }
 
 fn alive(model: &dyn Transactions, it: &Summary, given: Given) -> f64 {

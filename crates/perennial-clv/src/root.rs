@@ -6,8 +6,9 @@ use crate::summary::Summary;
 /// Times are sought as v = ln(1 + t/scale) up to this, the edge of the floating range.
 const FARTHEST: f64 = 690.0;
 
-/// The zero of a monotone function between `low` and `high`, which must differ in sign there: secant steps, with a
-/// bisection wherever they do not halve the bracket.
+/// The zero of a monotone function between `low` and `high`: secant steps, with a bisection wherever they do not halve
+/// the bracket. Where the signs do not differ, the zero lies so close to an end that rounding hides it: at the end nearer
+/// to nought.
 pub(crate) fn between(low: f64, high: f64, f: impl FnMut(f64) -> f64) -> f64 {
     between_within(low, high, 0.0, f)
 }
@@ -15,6 +16,9 @@ pub(crate) fn between(low: f64, high: f64, f: impl FnMut(f64) -> f64) -> f64 {
 /// The same, content where the bracket is no wider than `enough`, or where a chance is met to twelve digits.
 pub(crate) fn between_within(mut low: f64, mut high: f64, enough: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
     let (mut f_low, mut f_high) = (f(low), f(high));
+    if (f_low > 0.0) == (f_high > 0.0) {
+        return if f_low.abs() <= f_high.abs() { low } else { high };
+    }
     let mut halve = false;
     for _ in 0..200 {
         let width = high - low;

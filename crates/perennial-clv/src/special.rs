@@ -204,6 +204,10 @@ pub(crate) fn gamma_inc(a: f64, x: f64) -> f64 {
 /// the normal itself is an approximation, and one exponential cheap.
 pub(crate) fn normal(x: f64) -> (f64, f64) {
     const ONE_BY_ROOT_TAU: f64 = 0.398_942_280_401_432_7;
+    // Beyond that the answer is 0 or 1 to ten digits.
+    if x.abs() > 6.5 {
+        return (if x > 0.0 { 1.0 } else { 0.0 }, 0.0);
+    }
     let z = x.abs() * std::f64::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let poly = t

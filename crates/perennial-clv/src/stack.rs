@@ -8,7 +8,7 @@
 use crate::beta_geometric::BetaGeometric;
 use crate::counts::Counts;
 use crate::error::InvalidValue;
-use crate::model::{Given, Model};
+use crate::model::{Given, Model, Outlook};
 use crate::nbd::Nbd;
 use crate::pareto::ParetoNbd;
 use crate::root;
@@ -133,6 +133,25 @@ impl Stack {
 
     pub(crate) fn counts_to(&self, it: &Summary, horizon: f64, least: f64) -> Counts {
         Counts::mixed(self.members().map(|(weight, model)| (weight, model.counts_to(it, horizon, least))))
+    }
+
+    pub(crate) fn outlook(&self, it: &Summary, horizon: f64, rate: f64, least: f64) -> Outlook {
+        let parts: Vec<(f64, Model, Outlook)> = self
+            .members()
+            .map(|(weight, model)| (weight, model, model.outlook(it, horizon, rate, least)))
+            .collect();
+        let mean = |f: fn(&Outlook) -> f64| parts.iter().map(|it| it.0 * f(&it.2)).sum();
+        let (mut alive, mut able) = (0.0, 0.0);
+        for (weight, _, part) in parts.iter().filter(|(_, model, _)| model.can_drop_out(it)) {
+            alive += weight * part.p_alive;
+            able += weight;
+        }
+        Outlook {
+            p_alive: if able > 0.0 { alive / able } else { 1.0 },
+            expected: mean(|it| it.expected),
+            discounted: mean(|it| it.discounted),
+            counts: Counts::mixed(parts.into_iter().map(|(weight, _, part)| (weight, part.counts))),
+        }
     }
 
     pub(crate) fn order_within(&self, it: &Summary, horizon: f64, given: Given) -> f64 {

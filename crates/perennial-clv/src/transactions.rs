@@ -97,7 +97,7 @@ pub(crate) fn add(kind: Kind, values: &[f64], rows: &[Row], sums: &mut [f64]) {
         }
         Kind::Nbd => Nbd { r: values[0], alpha: values[1] }.add(rows, sums),
         // Refused before a search begins.
-        Kind::Stack => {}
+        Kind::Stack | Kind::Boosted => {}
     }
 }
 

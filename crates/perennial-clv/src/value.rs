@@ -123,15 +123,9 @@ impl Valuation {
 
     /// What depends on the history alone.
     fn orders_of(&self, customer: &Summary) -> Orders {
-        let counts = self.orders.counts_to(customer, self.horizon, RARE);
-        let expected = self.orders.expected(customer, self.horizon);
-        let discounted = if self.rate > 0.0 {
-            self.orders.discounted(customer, self.horizon, self.rate)
-        } else {
-            expected
-        };
-        let sums = Sums::new(&counts, self.spend.p());
-        Orders { p_alive: self.orders.p_alive(customer), expected, discounted, sums }
+        let it = self.orders.outlook(customer, self.horizon, self.rate, RARE);
+        let sums = Sums::new(&it.counts, self.spend.p());
+        Orders { p_alive: it.p_alive, expected: it.expected, discounted: it.discounted, sums }
     }
 
     fn finish(&self, orders: &Orders, spent: &Spend, margin: f64) -> Value {

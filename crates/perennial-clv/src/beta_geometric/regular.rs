@@ -37,6 +37,8 @@ struct Integral<'a> {
     weights: Vec<f64>,
     /// P(no order within t).
     none: f64,
+    /// The k-th roots of unity: cosine and sine.
+    roots: Vec<(f64, f64)>,
 }
 
 impl<'a> Integral<'a> {
@@ -48,6 +50,10 @@ impl<'a> Integral<'a> {
             tau: t / model.scale(it),
             weights: model.sub_events(it),
             none: 1.0 - model.order_within_if_alive(it, t),
+            roots: (0..model.k)
+                .map(|i| std::f64::consts::TAU * f64::from(i) / f64::from(model.k))
+                .map(|turn| (turn.cos(), turn.sin()))
+                .collect(),
         }
     }
 
@@ -66,32 +72,41 @@ impl<'a> Integral<'a> {
         let p = p.max(1e-280);
         let ln_sigma = (-p).ln_1p() / shape;
         let fall = -ln_sigma.exp_m1();
-        let mut sum = 0.0;
+        let sizes: Vec<f64> = (0..k).map(|l| (-f64::from(l) * ln_sigma).exp_m1()).collect();
+        let all: f64 = sizes.iter().sum();
         let growth = (fall * self.tau).ln_1p();
+        let mut sum = 0.0;
         for (j, weight) in (0_u32..).zip(&self.weights) {
-            let rho = self.rho + f64::from(j);
-            let gone: f64 =
-                (0..k).map(|l| -((f64::from(j) - f64::from(l)) * ln_sigma - rho * growth).exp_m1()).sum();
-            sum += weight * gone;
+            let j = f64::from(j);
+            // Σ_l 1 − e^(there + l·|ln σ|), by e^(a+b) − 1 = (e^a − 1) + (e^b − 1) + (e^a − 1)(e^b − 1).
+            let there = (j * ln_sigma - (self.rho + j) * growth).exp_m1();
+            sum -= weight * (shape * there + all * (1.0 + there));
         }
-        for i in 1..k {
-            let turn = std::f64::consts::TAU * f64::from(i) / shape;
+        let sigma = 1.0 - fall;
+        // Roots that mirror each other have the same real part.
+        for i in 1..=k / 2 {
+            let twice = if 2 * i == k { 1.0 } else { 2.0 };
+            let root = |n: u32| self.roots[(i * n % k) as usize];
             let (mut re, mut im) = (0.0, 0.0);
-            for l in 0..k {
-                let l = f64::from(l);
-                let size = (-l * ln_sigma).exp_m1();
-                re += size * (turn * l).cos();
-                im -= size * (turn * l).sin();
+            for (l, size) in (0..k).zip(&sizes) {
+                let (cos, sin) = root(l);
+                re += size * cos;
+                im -= size * sin;
             }
-            // 1 / (1 + τ(1 − σω^i))
-            let sigma = 1.0 - fall;
-            let (x, y) = (1.0 + self.tau * (1.0 - sigma * turn.cos()), -self.tau * sigma * turn.sin());
+            // 1 / (1 + τ(1 − σω^i)), to the power of the rate's shape; each sub-event more is one factor more.
+            let (cos, sin) = root(1);
+            let (x, y) = (1.0 + self.tau * (1.0 - sigma * cos), -self.tau * sigma * sin);
             let (ln_size, angle) = (-x.hypot(y).ln(), -y.atan2(x));
-            for (j, weight) in (0_u32..).zip(&self.weights) {
-                let rho = self.rho + f64::from(j);
-                let size = (rho * ln_size + f64::from(j) * ln_sigma).exp();
-                let phase = rho * angle + turn * f64::from(j);
-                sum -= weight * size * (re * phase.cos() - im * phase.sin());
+            let mut size = (self.rho * ln_size).exp();
+            let (mut turned, (step_sin, step_cos)) = ((self.rho * angle).sin_cos(), angle.sin_cos());
+            let shrink = (ln_size + ln_sigma).exp();
+            for (j, weight) in (0..k).zip(&self.weights) {
+                let ((sin, cos), (root_cos, root_sin)) = (turned, root(j));
+                let (phase_cos, phase_sin) =
+                    (cos * root_cos - sin * root_sin, sin * root_cos + cos * root_sin);
+                sum -= twice * weight * size * (re * phase_cos - im * phase_sin);
+                size *= shrink;
+                turned = (sin * step_cos + cos * step_sin, cos * step_cos - sin * step_sin);
             }
         }
         sum / (shape * p)
@@ -104,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_integral_agrees_with_the_sum_over_counts() {
-        for (k, modified) in [(2, true), (3, false), (7, true)] {
+        for (k, modified) in [(2, true), (3, false), (7, true), (12, false)] {
             let model = BetaGeometric::new([1.3, 2.8, 0.42, 0.79], k, modified).expect("positive");
             for (x, t_x, age) in [(0, 0.0, 10.0), (3, 20.0, 30.0), (40, 50.0, 52.0)] {
                 let it = Summary::new(x, t_x, age).expect("in order");

@@ -1,25 +1,21 @@
 //! A forecast made at a day in the past, against what came: every model, the baselines, and the one our own selection
 //! picks without looking beyond that day.
 
-use super::calibration::{randomised_pit, uniform_distance};
+use super::calibration::uniform_distance;
+use super::foretold::{Foretold, foretell, foretell_boosted};
 use super::metrics::Metrics;
 use super::plan::Plan;
 use super::purchases::Purchases;
 use super::selection::{Selection, select_with};
 use super::tracking::Total;
 use crate::baseline::CellMeans;
-use crate::counts::Counts;
 use crate::error::InvalidValue;
 use crate::kind::Kind;
 use crate::model::Model;
-use crate::parallel;
 use crate::rfm::{Measures, Rfm};
 use crate::rows::Rows;
 use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
-
-/// Seed of the draws that make discrete chances uniform.
-const SEED: u64 = 7;
 
 /// Blocks of customers whose totals are judged: at least so many customers each, and so many blocks at most.
 const BLOCKS: (usize, usize) = (25, 20);
@@ -59,7 +55,7 @@ pub struct Line {
     pub name: String,
     /// Whether our own selection picked it.
     pub is_selected: bool,
-    /// The fitted model; none for a baseline.
+    /// The fitted model, of boosted trees that below them; none for a baseline.
     pub model: Option<Model>,
     /// How its means did; none where it could not be fitted.
     pub metrics: Option<Metrics>,
@@ -145,7 +141,10 @@ pub fn backtest_with<P: Purchases>(
     if f64::from(missing) > 0.1 * f64::from(horizon) + 7.0 {
         return Err(BacktestError::TooShort { missing });
     }
-    let steps = plan.origins.len() * kinds.len() + kinds.len() + 1;
+    let boosts = kinds.contains(&Kind::Boosted);
+    let alone = |it: &Kind| !matches!(it, Kind::Stack | Kind::Boosted);
+    let singles: Vec<Kind> = kinds.iter().copied().filter(alone).collect();
+    let steps = plan.origins.len() * singles.len() + singles.len() + 1 + usize::from(boosts);
     // What came later stays out of sight: customers are cut off before anything is learnt.
     let past: Vec<Until<'_, P>> = known.iter().map(|it| Until { it: it.0, last: cutoff }).collect();
     let selection =
@@ -154,16 +153,19 @@ pub fn backtest_with<P: Purchases>(
     let actual: Vec<f64> = known.iter().map(|it| f64::from(it.0.between(cutoff, until))).collect();
     let units = f64::from(horizon) / days_per_unit;
 
-    let mut candidates = kinds.to_vec();
+    let mut candidates = singles.clone();
     if !selection.weights.is_empty() {
         candidates.push(Kind::Stack);
     }
+    if selection.boosting.is_some() {
+        candidates.push(Kind::Boosted);
+    }
     // With nothing to hold out inside the past, the first model serves, as it would without a rival.
-    let selected = selection.chosen.or_else(|| kinds.first().copied());
+    let selected = selection.chosen.or_else(|| singles.first().copied());
     let mut lines = Vec::new();
     let mut deciles = Vec::new();
     for (k, kind) in candidates.into_iter().enumerate() {
-        if stop(steps - kinds.len() - 1 + k, steps) {
+        if stop(plan.origins.len() * singles.len() + k, steps) {
             return Err(BacktestError::Stopped);
         }
         let is_selected = selected == Some(kind);
@@ -177,7 +179,14 @@ pub fn backtest_with<P: Purchases>(
         };
         lines.push(match selection.fit(kind, &rows, None) {
             Ok(fit) => {
-                let foretold = foretell(&fit.model, &known, &actual, units);
+                let foretold = match &selection.boosting {
+                    Some(trees) if kind == Kind::Boosted => {
+                        let people: Vec<&P> = known.iter().map(|it| it.0).collect();
+                        let it = trees.over(fit.model, &people, (cutoff, horizon), days_per_unit);
+                        foretell_boosted(&it, &people, &actual, cutoff)
+                    }
+                    _ => foretell(&fit.model, &known, &actual, units),
+                };
                 let means: Vec<f64> = foretold.iter().map(|it| it.mean).collect();
                 if is_selected {
                     deciles = tenths(&means, &actual);
@@ -248,70 +257,6 @@ impl<P: Purchases> Purchases for Until<'_, P> {
     fn mean_value(&self, cutoff: i32) -> f64 {
         self.it.mean_value(cutoff.min(self.last))
     }
-}
-
-/// What a model says of one customer, and how that compares with what came.
-#[derive(Clone, Copy, Default)]
-struct Foretold {
-    mean: f64,
-    variance: f64,
-    median: f64,
-    chance: f64,
-    pit: f64,
-    covered: bool,
-}
-
-/// A history, and what all who share it have in common: counts, mean, variance, and the 0.1, 0.5 and 0.9 quantiles.
-type Shared = ((u32, u64, u64), Counts, f64, f64, (usize, usize, usize));
-
-/// Customers with the same history share their distribution.
-fn foretell<P: Purchases>(
-    model: &Model,
-    known: &[(&P, Summary)],
-    actual: &[f64],
-    horizon: f64,
-) -> Vec<Foretold> {
-    let mut order: Vec<usize> = (0..known.len()).collect();
-    let key = |i: usize| {
-        let it = &known[i].1;
-        (it.x(), it.age().to_bits(), it.t_x().to_bits())
-    };
-    order.sort_unstable_by_key(|&i| key(i));
-    let parts = parallel::map(&order, |order| {
-        // The history, and what is the same for all who share it.
-        let mut before: Option<Shared> = None;
-        let mut found = Vec::with_capacity(order.len());
-        for &i in order {
-            let it = match before.take() {
-                Some(it) if it.0 == key(i) => it,
-                _ => {
-                    let it = &known[i].1;
-                    let counts: Counts = model.counts_to(it, horizon, 1e-10);
-                    let variance = counts.variance();
-                    let quantiles = (counts.quantile(0.1), counts.quantile(0.5), counts.quantile(0.9));
-                    (key(i), counts, model.expected(it, horizon), variance, quantiles)
-                }
-            };
-            let (_, counts, mean, variance, (low, median, high)) = &it;
-            let n = actual[i] as usize;
-            let foretold = Foretold {
-                mean: *mean,
-                variance: *variance,
-                median: *median as f64,
-                chance: counts.exactly(n).max(1e-9),
-                pit: randomised_pit(counts, n, SEED, i as u64),
-                covered: (*low..=*high).contains(&n),
-            };
-            found.push((i, foretold));
-            before = Some(it);
-        }
-        found
-    });
-    let mut all = vec![Foretold::default(); known.len()];
-    for (i, it) in parts.into_iter().flatten() {
-        all[i] = it;
-    }
-    all
 }
 
 fn measure(foretold: &[Foretold], actual: &[f64], level_spread: f64) -> Measured {

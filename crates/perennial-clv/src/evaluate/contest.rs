@@ -3,6 +3,7 @@
 use super::plan::{Origin, Plan};
 use super::purchases::Purchases;
 use crate::baseline::repeat_rate;
+use crate::boosting::Seen;
 use crate::counts::Counts;
 use crate::kind::Kind;
 use crate::model::Model;
@@ -18,7 +19,7 @@ const MOST_JUDGED: usize = 30_000;
 const LEAST_CUSTOMERS: usize = 50;
 
 /// Chances are scored as at least this: one surprise may not decide everything.
-const LEAST_CHANCE: f64 = 1e-9;
+pub(super) const LEAST_CHANCE: f64 = 1e-9;
 
 /// One origin: who was known, what came, and what each model had said.
 pub(super) struct Round {
@@ -30,6 +31,10 @@ pub(super) struct Round {
     pub(super) repeated: Vec<f64>,
     /// For each kind its forecasts, or why there are none.
     pub(super) forecasts: Vec<Result<Forecast, String>>,
+    /// The models that made them.
+    pub(super) models: Vec<Option<Model>>,
+    /// What boosted trees read; nothing where they do not compete.
+    pub(super) seen: Vec<(Summary, Seen)>,
 }
 
 /// What one model had said.
@@ -45,7 +50,7 @@ pub(super) fn hold<P: Purchases>(
     customers: &[P],
     plan: &Plan,
     kinds: &[Kind],
-    start: Option<&Model>,
+    (start, boosted): (Option<&Model>, bool),
     mut stop: impl FnMut(usize) -> bool,
 ) -> Option<Vec<Round>> {
     let mut starts: Vec<Option<Model>> =
@@ -66,6 +71,7 @@ pub(super) fn hold<P: Purchases>(
         let (from, until) = (origin.cut, origin.cut.saturating_add(origin.horizon));
         let actual: Vec<f64> =
             judged.iter().map(|(i, _)| f64::from(customers[*i].between(from, until))).collect();
+        let mut models = vec![None; kinds.len()];
         let forecasts = kinds
             .iter()
             .zip(&mut starts)
@@ -76,15 +82,18 @@ pub(super) fn hold<P: Purchases>(
                 }
                 let fitted = fit_soundly(*kind, &rows, start.as_ref());
                 Some(fitted.map_err(|it| it.to_string()).map(|fitted| {
-                    *start = Some(fitted.model);
+                    (*start, models[k]) = (Some(fitted.model), Some(fitted.model));
                     foretell(&fitted.model, &judged, &actual, f64::from(origin.horizon) / plan.days_per_unit)
                 }))
             })
             .collect::<Option<Vec<_>>>()?;
         let window = origin.horizon;
         let repeated = repeat_rate(judged.iter().map(|(i, _)| &customers[*i]), origin.cut, window, window);
+        let seen =
+            |(i, it): &(usize, Summary)| (*it, Seen::new(&customers[*i], origin.cut, plan.days_per_unit));
+        let seen = if boosted { judged.iter().map(seen).collect() } else { Vec::new() };
         let members = judged.into_iter().map(|it| it.0).collect();
-        rounds.push(Round { origin, members, actual, repeated, forecasts });
+        rounds.push(Round { origin, members, actual, repeated, forecasts, models, seen });
     }
     Some(rounds)
 }

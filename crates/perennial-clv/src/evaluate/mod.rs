@@ -1,12 +1,15 @@
 //! How good forecasts are: on hold-out, by proper scores first.
 
 mod backtest;
+mod boosted;
 mod calibration;
 mod contest;
+mod foretold;
 mod metrics;
 mod plan;
 mod purchases;
 mod selection;
+mod settle;
 mod tracking;
 mod weights;
 
@@ -15,5 +18,7 @@ pub use calibration::{coverage, randomised_pit, uniform_distance};
 pub use metrics::{Metrics, poisson_deviance};
 pub use plan::{Origin, Plan};
 pub use purchases::Purchases;
-pub use selection::{BASELINE, COMPETITORS, Contender, Reason, Selection, Weight, select, select_with};
+pub use selection::{
+    BASELINE, COMPETITORS, COMPETITORS_BOOSTED, Contender, Reason, Selection, Weight, select, select_with,
+};
 pub use tracking::{Step, Total, track};

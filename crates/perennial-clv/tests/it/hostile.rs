@@ -1,7 +1,7 @@
 //! Data on which other packages fail silently: an optimum, an honest boundary, or a refusal that says what to do.
 
 use perennial_clv::simulate::Chance;
-use perennial_clv::{FitError, GammaGamma, Kind, Model, Rows, Spend, Status, Summary, fit};
+use perennial_clv::{FitError, GammaGamma, Given, Kind, Model, Rows, Spend, Status, Summary, fit};
 
 const KINDS: [Kind; 6] =
     [Kind::BgNbd, Kind::MbgNbd, Kind::BgCnbd(2), Kind::MbgCnbd(2), Kind::ParetoNbd, Kind::Nbd];
@@ -120,4 +120,38 @@ fn spend_that_cannot_be_used_is_left_out_and_counted() {
     let same = vec![Spend { x: 2, mean: 30.0 }; 50];
     let found = GammaGamma::fit(&same).unwrap();
     assert!((found.model.expected(&Spend { x: 2, mean: 30.0 }) - 30.0).abs() < 0.1, "{found:?}");
+}
+
+#[test]
+fn an_order_that_is_due_after_a_billion_scales_is_as_likely_as_its_quantile_says() {
+    let orders = [("r", 0.0142), ("alpha", 6.4e-6)];
+    let dropout = [("a", 1.0), ("b", 1.0)];
+    let models = [
+        Model::from_params(Kind::BgNbd, orders.into_iter().chain(dropout)).unwrap(),
+        Model::from_params(Kind::BgCnbd(2), orders.into_iter().chain(dropout)).unwrap(),
+        Model::from_params(Kind::Nbd, orders).unwrap(),
+    ];
+    let it = Summary::new(0, 0.0, 0.0011).unwrap();
+    for model in models {
+        let quantile = model.next_order_quantile(&it, 0.3, Given::Alive).unwrap();
+        let within = model.order_within(&it, quantile, Given::Alive);
+        assert!((within - 0.3).abs() < 1e-9, "{within} at {quantile}");
+        assert_eq!(model.order_within(&it, f64::NAN, Given::Alive), 0.0);
+        assert!(model.order_within(&it, f64::INFINITY, Given::Alive) > 0.99);
+    }
+}
+
+#[test]
+fn an_order_is_expected_as_far_ahead_as_one_is_likely() {
+    let families = [
+        (Kind::BgNbd, [0.004_856_332, 2.601e-5, 0.409_883, 1.066e-6], 8.507e-6, 422_312.0),
+        (Kind::BgCnbd(2), [1.202_307e-6, 7.584_852e-7, 1_557_751.1, 0.019_146], 6.842_522e-6, 25_724.0),
+    ];
+    for (kind, values, age, horizon) in families {
+        let model = Model::from_params(kind, kind.parameters().iter().copied().zip(values)).unwrap();
+        let it = Summary::new(0, 0.0, age).unwrap();
+        let (within, expected) =
+            (model.order_within(&it, horizon, Given::History), model.expected(&it, horizon));
+        assert!(within <= expected * (1.0 + 1e-6), "{kind}: {within} {expected}");
+    }
 }

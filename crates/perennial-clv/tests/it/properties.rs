@@ -40,9 +40,13 @@ fn customers() -> impl Strategy<Value = Summary> {
     })
 }
 
-/// The same cases in every run; PROPTEST_RNG_SEED looks at others.
+/// The same cases in every run; PROPTEST_RNG_SEED looks at others, PROPTEST_CASES at more.
 fn seeded(cases: u32) -> ProptestConfig {
-    let mut config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    const UNSET: u32 = 256;
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if config.cases == UNSET {
+        config.cases = cases;
+    }
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(7);
     }

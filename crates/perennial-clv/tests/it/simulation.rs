@@ -1,5 +1,6 @@
 //! Every formula against brute force: customers drawn from a model, split at a cutoff, and what they then did.
 
+use perennial_clv::evaluate::randomised_pit;
 use perennial_clv::simulate::Chance;
 use perennial_clv::{GammaGamma, Given, Kind, Model, Rows, Status, Summary, fit};
 
@@ -127,4 +128,58 @@ fn drawn_spend_is_fitted_and_forecast() {
         let (got, error) = (found.report.value(name).unwrap(), found.report.standard_error(name).unwrap());
         assert!((got - truth).abs() < 4.5 * error, "{name}: {got} ± {error} is not {truth}");
     }
+}
+
+/// 200 samples of 150 customers, each fitted by itself: do the ranges of what comes hold as often as they say?
+#[test]
+fn forecasts_from_a_few_customers_hold_the_uncertainty_of_their_parameters() {
+    let params = [("r", 0.6), ("alpha", 8.0), ("a", 0.8), ("b", 2.0)];
+    let truth = Model::from_params(Kind::MbgNbd, params).unwrap();
+    let mut chance = Chance::new(31);
+    let (mut plain, mut uncertain) = (Vec::new(), Vec::new());
+    let (mut totals, mut totals_uncertain) = (0.0_f64, 0.0_f64);
+    let samples = 200;
+    for sample in 0..samples {
+        let drawn: Vec<(Summary, usize)> = (0..150)
+            .map(|_| {
+                let age = 20.0 + 20.0 * chance.uniform();
+                let times = truth.simulate(&mut chance, age + 39.0);
+                let seen = Summary::from_times(&times, age).unwrap();
+                (seen, times.len() - seen.x() as usize)
+            })
+            .collect();
+        let found = fit(Kind::MbgNbd, &Rows::new(drawn.iter().map(|it| it.0))).unwrap();
+        let spread = found.uncertain();
+        let (mut mean, mut variance, mut corners, mut came) =
+            (0.0, 0.0, vec![0.0; spread.members().len()], 0.0);
+        for (i, (it, n)) in (0..).zip(&drawn) {
+            let index: u64 = sample * 1000 + i;
+            let counts = found.model.counts(it, 39.0);
+            plain.push(randomised_pit(&counts, *n, 5, index));
+            uncertain.push(randomised_pit(&spread.counts(it, 39.0), *n, 5, index));
+            mean += counts.mean();
+            variance += counts.variance();
+            for (corner, (_, member)) in corners.iter_mut().zip(spread.members()) {
+                *corner += member.expected(it, 39.0);
+            }
+            came += *n as f64;
+        }
+        let level = corners.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / corners.len() as f64;
+        let inside = |variance: f64| f64::from(u8::from((came - mean).abs() <= 1.2816 * variance.sqrt()));
+        totals += inside(variance) / f64::from(samples as u32);
+        totals_uncertain += inside(variance + level) / f64::from(samples as u32);
+    }
+    let covered = |pit: &[f64], level: f64| {
+        let inside = pit.iter().filter(|it| (*it - 0.5).abs() <= 0.5 * level).count();
+        inside as f64 / pit.len() as f64
+    };
+    let of = |level: f64| (covered(&plain, level), covered(&uncertain, level));
+    let all = [of(0.5), of(0.8), of(0.95)];
+    // One customer's own chance is so much wider than that of the parameters that these hardly show; they decide what is
+    // said of all customers together.
+    for ((plain, uncertain), level) in all.into_iter().zip([0.5, 0.8, 0.95]) {
+        assert!((uncertain - level).abs() < 0.02 && uncertain > plain - 1e-3, "{level}: {plain} {uncertain}");
+    }
+    assert!(all[2].1 > all[2].0, "{all:?}");
+    assert!(totals < 0.6 && (0.7..0.9).contains(&totals_uncertain), "{totals} {totals_uncertain}");
 }

@@ -83,6 +83,25 @@ fn members_that_lapse_at_instants_far_apart_are_told_apart() {
 }
 
 #[test]
+fn a_crossing_that_rounding_hides_at_an_end_is_found_there() {
+    // Next to nobody who is alive follows the slow member, so the mixture crosses where the quick one does, to the last digit.
+    let cases = [
+        (model(Kind::Nbd, &[8957.655097466708, 1.0]), 25, 2.6232977480225386),
+        (model(Kind::BgNbd, &[42.33214388445569, 5.178581530825718e-6, 1.0, 1.0]), 1, 1e-5),
+    ];
+    for (quick, x, age) in cases {
+        let slow = model(Kind::BgNbd, &[1.0, 1.0, 785_270.5, 1.0]);
+        let it = Summary::new(x, 0.0, age).unwrap();
+        for members in [[(0.5, quick), (0.5, slow)], [(0.5, slow), (0.5, quick)]] {
+            let stack = Model::Stack(Stack::new(&members).unwrap());
+            let quantile = stack.next_order_quantile(&it, 0.3, Given::Alive).unwrap();
+            let within = stack.order_within(&it, quantile, Given::Alive);
+            assert!((within - 0.3).abs() < 1e-9, "{within} at {quantile}");
+        }
+    }
+}
+
+#[test]
 fn a_stack_survives_json_and_refuses_nonsense() {
     let stack = stack();
     let text = serde_json::to_string(&stack).unwrap();
