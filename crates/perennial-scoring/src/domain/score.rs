@@ -69,6 +69,8 @@ pub struct Brief {
     pub clv: Option<(i64, i64, i64)>,
     /// Its percentile.
     pub percentile: f64,
+    /// Its tenth, 1 to 10; none without edges.
+    pub decile: Option<u8>,
     /// Known with an order.
     pub instants: Option<Instants>,
     /// Known once edges are published.
@@ -211,6 +213,7 @@ impl Judge<'_> {
             profit_90d: 0,
             clv: None,
             percentile: 0.0,
+            decile: None,
             instants: figures.last.and_then(|last| self.instants(&figures.days, last)),
             rfm: self.rfm(figures),
         };
@@ -231,6 +234,7 @@ impl Judge<'_> {
         brief.profit_90d = to_minor(brief.orders_90d * value.spend * margin, minor);
         brief.clv = Some((clv, low, high));
         brief.percentile = force.edges.percentile(clv).unwrap_or(0.0);
+        brief.decile = force.edges.decile(clv);
         brief
     }
 

@@ -2,16 +2,17 @@
 
 use perennial_api::scoring::v1 as api;
 use perennial_clv::Model;
-use perennial_clv::evaluate::{Backtest, Contender, Measured, Metrics, Selection, Step};
+use perennial_clv::evaluate::{Contender, Measured, Metrics, Selection, Step};
 use perennial_rpc::time;
 use perennial_types::Workspace;
+use prost::Message;
 
 use super::wire::{int, score};
-use crate::app::{Explanation, Standing};
+use crate::app::{Explanation, Standing, Tested};
 use crate::domain::calendar::date_text;
 use crate::domain::drift::{Drift, Watched};
 use crate::domain::fit::refusal;
-use crate::store::RunState;
+use crate::store::{Run, RunState};
 
 /// The models of which one consists, with their parameters.
 pub fn members(model: &Model) -> Vec<api::Member> {
@@ -83,7 +84,7 @@ pub fn hold_out(it: &Selection) -> api::HoldOut {
 }
 
 /// A backtest.
-pub fn backtest((it, weeks): &(Backtest, Vec<Step>)) -> api::BacktestResponse {
+pub fn backtest((it, weeks): &Tested) -> api::BacktestResponse {
     let line = |it: &perennial_clv::evaluate::Line| api::BacktestLine {
         name: it.name.clone(),
         selected: it.is_selected,
@@ -165,6 +166,23 @@ pub fn operation(workspace: &Workspace, (run, model): &Standing) -> api::FitOper
         steps_total: count(run.total),
         phase: run.phase.clone(),
         model: model.as_ref().map(|it| super::wire::model(workspace, it)),
+        error: run.error.clone(),
+        cancelled: run.state == RunState::Cancelled,
+    }
+}
+
+/// Where a backtest stands.
+pub fn testing(workspace: &Workspace, run: &Run) -> api::BacktestOperation {
+    let count = |it: i64| i32::try_from(it).unwrap_or(i32::MAX);
+    let result = run.result.as_deref().and_then(|it| api::BacktestResponse::decode(it).ok());
+    api::BacktestOperation {
+        name: format!("{}/backtests/{}", workspace.resource(), run.id),
+        done: run.state != RunState::Running,
+        create_time: Some(time::to_wire(run.created_at)),
+        steps_done: count(run.done),
+        steps_total: count(run.total),
+        phase: run.phase.clone(),
+        result,
         error: run.error.clone(),
         cancelled: run.state == RunState::Cancelled,
     }

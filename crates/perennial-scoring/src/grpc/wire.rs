@@ -136,6 +136,7 @@ pub fn score(workspace: &Workspace, it: &Score) -> api::Score {
             api::NextOrder { early_time: early, median_time: median, late_time: late, never: it.never }
         }),
         clv_percentile: predicted.then_some(it.brief.percentile),
+        clv_decile: it.brief.decile.filter(|_| predicted).map(Into::into),
         rfm: it.brief.rfm.map(|it| api::Rfm {
             recency: it.recency.into(),
             frequency: it.frequency.into(),

@@ -7,7 +7,7 @@ mod scores;
 mod workspaces;
 
 pub use days::{DayKey, ledger, write_days};
-pub use fits::{Run, RunState, begin, cancel, failure_after, finish, run, step};
+pub use fits::{Run, RunState, Task, begin, cancel, failure_after, finish, forget, run, step};
 pub use models::{
     Asked, by_request, force, latest, list, model, newest_version, published, published_at,
     published_version, refused_after, register,
@@ -18,8 +18,11 @@ pub use workspaces::{currency, due, postpone, write_currencies};
 use perennial_store::Migration;
 
 /// The service's own tables.
-pub const MIGRATIONS: [Migration; 2] =
-    [Migration { name: "scoring_0001", sql: FIRST }, Migration { name: "scoring_0002", sql: FITS }];
+pub const MIGRATIONS: [Migration; 3] = [
+    Migration { name: "scoring_0001", sql: FIRST },
+    Migration { name: "scoring_0002", sql: FITS },
+    Migration { name: "scoring_0003", sql: BACKTESTS },
+];
 
 const FIRST: &str = "
 CREATE TABLE workspace (
@@ -96,4 +99,9 @@ CREATE TABLE fit_run (
     cancel BIGINT NOT NULL,
     PRIMARY KEY (workspace, id)
 );
+";
+
+const BACKTESTS: &str = "
+ALTER TABLE fit_run ADD COLUMN task TEXT NOT NULL DEFAULT 'fit';
+ALTER TABLE fit_run ADD COLUMN result {blob};
 ";

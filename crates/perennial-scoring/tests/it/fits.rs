@@ -1,9 +1,10 @@
 //! Fitting, publishing, and what publication does to scores.
 
 use perennial_api::scoring::v1::{
-    BacktestRequest, BatchGetScoresRequest, CancelFitRequest, ExplainScoreRequest, ExportScoresRequest,
-    FitModelRequest, FitOperation, GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest,
-    ListModelsRequest, ModelState, Score, StartFitRequest,
+    BacktestOperation, BacktestRequest, BatchGetScoresRequest, CancelBacktestRequest, CancelFitRequest,
+    ExplainScoreRequest, ExportScoresRequest, FitModelRequest, FitOperation, GetBacktestRequest,
+    GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest, ListModelsRequest, ModelState, Score,
+    StartBacktestRequest, StartFitRequest,
 };
 use perennial_scoring::Config;
 use tonic::Code;
@@ -186,6 +187,18 @@ async fn a_fit_goes_on_by_itself_tells_how_far_it_is_and_can_be_stopped() {
     }
 }
 
+/// Waits until a backtest has ended.
+async fn tested(shop: &Shop, name: &str) -> BacktestOperation {
+    loop {
+        let request = GetBacktestRequest { name: name.to_owned() };
+        let found = shop.client.clone().get_backtest(request).await.unwrap().into_inner();
+        if found.done {
+            return found;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backtest_compares_models_and_baselines_and_registers_nothing() {
     for database in databases("backtest") {
@@ -207,6 +220,33 @@ async fn a_backtest_compares_models_and_baselines_and_registers_nothing() {
         assert_eq!(weeks as i64, found.repeat_purchase_count + found.held_out_purchase_count);
         assert_eq!(found.deciles.len(), 10);
         assert_eq!(shop.summary().await.model, "");
+
+        // The same, going on by itself.
+        let start = |cutoff: &str| StartBacktestRequest { backtest: Some(request(cutoff, 120)) };
+        let begun = shop.client.clone().start_backtest(start("2025-05-09")).await.unwrap().into_inner();
+        assert!(!begun.done && begun.name.starts_with("workspaces/main/backtests/"), "{begun:?}");
+        let done = tested(&shop, &begun.name).await;
+        assert_eq!((done.steps_done, done.error.as_str(), done.cancelled), (done.steps_total, "", false));
+        assert!(done.steps_total > 10, "{}", done.steps_total);
+        assert_eq!(done.result, Some(found));
+        let begun = shop.client.clone().start_backtest(start("2025-05-09")).await.unwrap().into_inner();
+        let cancel = CancelBacktestRequest { name: begun.name.clone() };
+        shop.client.clone().cancel_backtest(cancel.clone()).await.unwrap();
+        let stopped = tested(&shop, &begun.name).await;
+        assert!(stopped.cancelled && stopped.result.is_none(), "{stopped:?}");
+        assert_eq!(shop.client.clone().cancel_backtest(cancel).await.unwrap().into_inner(), stopped);
+        let begun = shop.client.clone().start_backtest(start("2020-01-01")).await.unwrap().into_inner();
+        let failed = tested(&shop, &begun.name).await;
+        assert!(failed.error.contains("choose a later day") && failed.result.is_none(), "{failed:?}");
+        assert_eq!(shop.summary().await.failed_fit, "", "a backtest is no fit");
+        let fit = GetFitRequest { name: begun.name.replace("backtests", "fits") };
+        assert_eq!(shop.client.clone().get_fit(fit).await.unwrap_err().code(), Code::NotFound);
+        // After a week it is forgotten with the next one.
+        shop.until(day(20_368)).await;
+        let next = shop.client.clone().start_backtest(start("2020-01-01")).await.unwrap().into_inner();
+        tested(&shop, &next.name).await;
+        let get = GetBacktestRequest { name: begun.name };
+        assert_eq!(shop.client.clone().get_backtest(get).await.unwrap_err().code(), Code::NotFound);
 
         let early = shop.client.clone().backtest(request("2020-01-01", 120)).await.unwrap_err();
         assert!(early.message().contains("choose a later day"), "{early}");

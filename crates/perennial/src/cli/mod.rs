@@ -253,6 +253,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// How scores are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated text, with a header.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// Typed columns.
+    Parquet,
+}
+
 /// Customer value.
 #[derive(Debug, Subcommand)]
 pub enum Score {
@@ -283,11 +294,22 @@ pub enum Score {
         /// Any identifier
         customer: String,
     },
-    /// Write everybody's scores as CSV, or as JSON with -o json
+    /// Write everybody's scores as CSV, JSON or Parquet
+    #[command(after_help = "\
+Money is in minor units of the column currency, instants are UTC (in Parquet microseconds, with their type), what is not
+known is empty. docs/score-export.md names every column.
+
+Examples:
+  perennial score export > scores.csv
+  perennial score export --format parquet --file scores.parquet
+  perennial score export --as-of 2026-03-01 --file march.csv")]
     Export {
         /// Into this file; standard output if left out
         #[arg(long, short, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// csv, json or parquet; what the file's ending says if left out, else csv
+        #[arg(long, value_enum)]
+        format: Option<ExportFormat>,
         /// As of the end of this day (UTC) or this instant, by the model in force then
         #[arg(long, value_name = "YYYY-MM-DD")]
         as_of: Option<String>,

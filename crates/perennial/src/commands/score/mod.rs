@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod export;
 mod fit;
+mod follow;
 mod model;
 mod plot;
 pub mod predict;
@@ -28,7 +29,9 @@ pub async fn run(session: &Session, what: Score) -> anyhow::Result<()> {
         Score::Show { customer: Some(customer) } => show::one(session, &customer).await,
         Score::Show { customer: None } => show::all(session).await,
         Score::Explain { customer } => explain::run(session, &customer).await,
-        Score::Export { file, as_of } => export::run(session, file.as_deref(), as_of.as_deref()).await,
+        Score::Export { file, format, as_of } => {
+            export::run(session, file.as_deref(), format, as_of.as_deref()).await
+        }
         Score::Backtest { cutoff, horizon, report } => {
             backtest::run(session, cutoff, &horizon, report.as_deref()).await
         }
