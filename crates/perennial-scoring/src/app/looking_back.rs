@@ -1,7 +1,7 @@
 //! Forecasts against what came: backtests, and the watch over the model in force.
 
 use perennial_clv::evaluate::{self, Backtest, Step, track};
-use perennial_types::Workspace;
+use perennial_types::{Timestamp, Workspace};
 
 use super::App;
 use super::fitting::{Watch, blocking};
@@ -71,13 +71,21 @@ impl App {
     /// # Errors
     /// If none serves.
     pub async fn drift(&self, workspace: &Workspace) -> Result<(String, Drift)> {
+        self.drift_at(workspace, self.clock.now()).await
+    }
+
+    /// How the model in force does on what came after its cutoff and before an instant.
+    ///
+    /// # Errors
+    /// If none serves.
+    pub async fn drift_at(&self, workspace: &Workspace, at: Timestamp) -> Result<(String, Drift)> {
         let db = self.store.read();
         let nothing = || Error::NothingServes(workspace.to_string());
         let force = self.reader.fold().in_force(db, workspace).await?.ok_or_else(nothing)?;
         if force.finding.fitted.is_none() {
             return Err(nothing());
         }
-        let today = self.settings.calendar.day(self.clock.now());
+        let today = self.settings.calendar.day(at);
         let ledger = store::ledger(db, workspace, today).await?;
         let label = force.label.clone();
         let found = blocking(move || drift::watch(&ledger, &force.finding, today)).await?;

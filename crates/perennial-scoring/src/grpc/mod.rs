@@ -18,8 +18,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::app::{App, FitRequest, TestRequest, Tested, unknown};
-use crate::config::kind_of;
+use crate::config::{candidate_of, kind_of};
 use crate::domain::calendar::day_of_text;
+use crate::domain::refine::Candidate;
 use crate::error::Error;
 
 /// Profiles of one request, at most.
@@ -101,11 +102,19 @@ fn fit_request(request: api::FitModelRequest) -> Result<(Workspace, FitRequest),
         "" => None,
         text => invalid.take(day_of_text(text).field("cutoff_date")),
     };
+    let refine = match request.grouping.as_str() {
+        "" => None,
+        "none" => Some(Vec::new()),
+        "auto" => Some(Candidate::all()),
+        name => invalid.take(candidate_of(name).field("grouping")).map(|it| vec![it]),
+    };
     let id = invalid.take(request_id(&request.request_id));
     let (Some(workspace), Some(id), ()) = (workspace, id, invalid.into_result()?) else {
         return Err(Invalid::new("parent", "is missing: set it").into());
     };
-    let ask = FitRequest { kind, cutoff, publish: request.publish, scheduled: false, id };
+    let publish = request.publish;
+    let ask =
+        FitRequest { kind, cutoff, publish, scheduled: false, refine, keeps: false, occasion: None, id };
     Ok((workspace, ask))
 }
 

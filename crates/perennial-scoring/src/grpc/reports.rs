@@ -12,6 +12,8 @@ use crate::app::{Explanation, Standing, Tested};
 use crate::domain::calendar::date_text;
 use crate::domain::drift::{Drift, Watched};
 use crate::domain::fit::refusal;
+use crate::domain::lens::{Effect, Lens};
+use crate::domain::refine::Trial;
 use crate::store::{Run, RunState};
 
 /// The models of which one consists, with their parameters.
@@ -153,6 +155,28 @@ pub fn explanation(workspace: &Workspace, it: &Explanation) -> api::ScoreExplana
         population_margin: it.population_margin,
         discounted_orders_12m: it.discounted_orders,
     }
+}
+
+/// How something that might make a model finer did.
+pub fn trial(it: &Trial) -> api::Trial {
+    api::Trial {
+        name: it.name.clone(),
+        gain: it.gain,
+        gain_error: it.error,
+        judged_count: int(it.judged),
+        won: it.won,
+    }
+}
+
+/// What a model adds for some customers.
+pub fn effects(lens: &Lens) -> Vec<api::Effect> {
+    let effect = |it: &Effect| api::Effect {
+        name: it.name(),
+        factor: it.change.exp(),
+        customer_count: int(it.customers),
+        kept_share: it.kept,
+    };
+    lens.effects.iter().map(effect).collect()
 }
 
 /// Where a fit stands.

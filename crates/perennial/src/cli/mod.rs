@@ -275,6 +275,10 @@ pub enum Score {
         /// The last day whose orders count; today if left out
         #[arg(long, value_name = "YYYY-MM-DD")]
         cutoff: Option<String>,
+        /// What may make it finer if it proves itself on the hold-outs: season, covariates, channel, category, country, coupon,
+        /// auto (any of them) or none; what the settings say if left out and the model is auto
+        #[arg(long, value_name = "NAME")]
+        grouping: Option<String>,
         /// Let it serve all scores, if it passes its checks
         #[arg(long)]
         publish: bool,

@@ -16,8 +16,7 @@ use crate::session::{Session, told};
 /// If there is nothing to learn from, or it was cancelled.
 pub async fn run(
     session: &Session,
-    kind: String,
-    cutoff: Option<String>,
+    (kind, cutoff, grouping): (String, Option<String>, Option<String>),
     publish: bool,
 ) -> anyhow::Result<()> {
     let fit = FitModelRequest {
@@ -26,6 +25,7 @@ pub async fn run(
         cutoff_date: cutoff.unwrap_or_default(),
         publish,
         request_id: String::new(),
+        grouping: grouping.unwrap_or_default(),
     };
     let begun =
         session.scoring().start_fit(StartFitRequest { fit: Some(fit) }).await.map_err(told)?.into_inner();

@@ -24,7 +24,9 @@ pub use show::score_text;
 /// If scoring refuses: too few orders, an unknown model, nobody known by that name.
 pub async fn run(session: &Session, what: Score) -> anyhow::Result<()> {
     match what {
-        Score::Fit { model, cutoff, publish } => fit::run(session, model, cutoff, publish).await,
+        Score::Fit { model, cutoff, grouping, publish } => {
+            fit::run(session, (model, cutoff, grouping), publish).await
+        }
         Score::Compare { models } => compare::run(session, &models).await,
         Score::Show { customer: Some(customer) } => show::one(session, &customer).await,
         Score::Show { customer: None } => show::all(session).await,
