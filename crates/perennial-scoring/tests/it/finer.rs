@@ -39,9 +39,9 @@ async fn with_channels(database: (perennial_store::DatabaseConfig, tempfile::Tem
         let count = counts.entry(profile).or_insert(0);
         *count += 1;
         let n = profile.0.as_u128() as u32;
-        let channel = if n / 10 % 2 == 0 { "Organic" } else { " ads" };
-        let country = if n / 20 % 2 == 0 { "DE" } else { "AT" };
-        if n / 10 % 2 == 0 || *count % 4 == 1 {
+        let channel = if (n / 10).is_multiple_of(2) { "Organic" } else { " ads" };
+        let country = if (n / 20).is_multiple_of(2) { "DE" } else { "AT" };
+        if (n / 10).is_multiple_of(2) || *count % 4 == 1 {
             told.push((profile, at, kind, channel, country));
         }
     }
