@@ -161,7 +161,10 @@ impl App {
     pub fn prints(&self, known: &Known) -> Vec<String> {
         let label = known.force.as_ref().map_or("", |it| it.label.as_str());
         let day = self.settings.calendar.day(known.at);
-        let common = format!("{label} {day} {:?}", self.settings.rules);
+        // A restored database may give a version again: what the model learnt tells it from the other one.
+        let fitted = known.force.as_ref().and_then(|it| it.finding.fitted.as_ref());
+        let learnt = fitted.map(|it| (it.orders.report.ln_likelihood, it.spend.report.ln_likelihood));
+        let common = format!("{label} {learnt:?} {day} {:?}", self.settings.rules);
         let print = |(profile, customer): &(ProfileId, Customer)| {
             let mut hash = Sha256::new();
             hash.update(profile.0.as_bytes());
