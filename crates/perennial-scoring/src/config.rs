@@ -6,6 +6,8 @@ use perennial_store::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::calendar::Calendar;
+use crate::domain::portrait::Sources;
+use crate::domain::refine::Candidate;
 use crate::domain::score::Rules;
 
 /// What can be set.
@@ -32,10 +34,21 @@ pub struct Config {
     /// Which model is fitted on schedule: `pareto-nbd`, `mbg-nbd`, `bg-nbd`, `mbg-cnbd-2`, `nbd`, `stack` (all together),
     /// or `auto`, which lets a hold-out choose.
     pub model: String,
+    /// What may make a model finer, each if it proves itself on the hold-outs: `season` (a calendar clock, from three years
+    /// on), `covariates` (channel, category, country, coupon, units and value of the first order, together), and a level for
+    /// each group by `channel`, `category`, `country` or `coupon` of the first order, drawn to the workspace's.
+    pub refine: Vec<String>,
+    /// Properties of an order that name the channel which brought the customer; the first that is there counts.
+    pub channel_properties: Vec<String>,
+    /// Properties of an order that name the customer's country; the first that is there counts.
+    pub country_properties: Vec<String>,
     /// How often a model is fitted and published, in days; 0 fits only on demand. Fits happen at `fit_hour` UTC.
     pub fit_interval_days: u32,
     /// With `model = "auto"`: how often all kinds compete, in days; in between the chosen one is fitted again.
     pub choice_interval_days: u32,
+    /// Between two fits: how often, in days since the serving model's last day, it is looked whether orders still come as it
+    /// expects; if they do not, a model is fitted at once. 0 never looks.
+    pub drift_check_days: u32,
     /// The hour of the day, UTC, at which fits that are due happen.
     pub fit_hour: u32,
     /// The first fit waits for this many customers with an order,
@@ -56,13 +69,26 @@ impl Default for Config {
             yearly_discount: 0.10,
             margin_prior_purchases: 2.0,
             model: "auto".to_owned(),
+            refine: Candidate::all().into_iter().map(|it| it.as_str().to_owned()).collect(),
+            channel_properties: texts(&[
+                "context.campaign.medium",
+                "context.campaign.source",
+                "channel",
+                "affiliation",
+            ]),
+            country_properties: texts(&["country", "shipping_country", "shipping_address.country"]),
             fit_interval_days: 7,
             choice_interval_days: 28,
+            drift_check_days: 28,
             fit_hour: 3,
             least_customers: 100,
             least_repeaters: 30,
         }
     }
+}
+
+fn texts(all: &[&str]) -> Vec<String> {
+    all.iter().map(|it| (*it).to_owned()).collect()
 }
 
 /// The settings, read: what the rest of the service works with.
@@ -74,6 +100,10 @@ pub struct Settings {
     pub calendar: Calendar,
     /// When models are fitted.
     pub schedule: Schedule,
+    /// What may make them finer.
+    pub refine: Vec<Candidate>,
+    /// Where the traits of a first order are found.
+    pub sources: Sources,
 }
 
 /// When models are fitted.
@@ -85,6 +115,8 @@ pub struct Schedule {
     pub interval: Option<SignedDuration>,
     /// How often all kinds compete.
     pub choice_interval: SignedDuration,
+    /// Looks for drift every so many days; 0 never.
+    pub drift_check_days: i32,
     /// Looks for what is due once a day, this long after midnight UTC.
     pub offset: SignedDuration,
     /// Customers the first fit waits for.
@@ -122,6 +154,7 @@ impl Config {
             "auto" => None,
             name => Some(kind_of(name).map_err(|problem| format!("scoring.model {problem}"))?),
         };
+        let refine: Result<Vec<Candidate>, String> = self.refine.iter().map(|it| candidate_of(it)).collect();
         let days = |it: u32| SignedDuration::from_secs(i64::from(it) * DAY);
         Ok(Settings {
             rules: Rules {
@@ -137,9 +170,15 @@ impl Config {
                 kind,
                 interval: (self.fit_interval_days > 0).then(|| days(self.fit_interval_days)),
                 choice_interval: days(self.choice_interval_days),
+                drift_check_days: i32::try_from(self.drift_check_days).unwrap_or(i32::MAX),
                 offset: SignedDuration::from_secs(i64::from(self.fit_hour) * 3_600),
                 least_customers: self.least_customers,
                 least_repeaters: self.least_repeaters,
+            },
+            refine: refine.map_err(|problem| format!("scoring.refine {problem}"))?,
+            sources: Sources {
+                channel: self.channel_properties.clone(),
+                country: self.country_properties.clone(),
             },
         })
     }
@@ -154,4 +193,13 @@ pub fn kind_of(name: &str) -> Result<Kind, String> {
     let names = || known.clone().map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
     let found = known.clone().find(|it| it.to_string() == name);
     found.ok_or_else(|| format!("is {name:?}: use one of auto, {}", names()))
+}
+
+/// Reads the name of what may make a model finer.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn candidate_of(name: &str) -> Result<Candidate, String> {
+    let names = || Candidate::all().into_iter().map(Candidate::as_str).collect::<Vec<_>>().join(", ");
+    Candidate::parse(name).ok_or_else(|| format!("is {name:?}: use of {}", names()))
 }

@@ -45,6 +45,14 @@ pub enum Error {
     /// There is no such fit.
     #[error("there is no fit {0}: fits are named by the answer of StartFit")]
     NoFit(String),
+    /// There is no such backtest.
+    #[error(
+        "there is no backtest {0}: backtests are named by the answer of StartBacktest, and kept for seven days"
+    )]
+    NoBacktest(String),
+    /// Somebody asked a backtest to stop.
+    #[error("the backtest was cancelled")]
+    TestCancelled,
     /// Somebody asked a fit to stop.
     #[error("the fit was cancelled: nothing has changed")]
     Cancelled,
@@ -68,8 +76,8 @@ impl Fault for Error {
             Self::Fit(_) | Self::NoOrders(_) | Self::Backtest(_) | Self::NothingServes(_) => {
                 Kind::Precondition
             }
-            Self::NoModel(_) | Self::NoProfile(_) | Self::NoFit(_) => Kind::NotFound,
-            Self::Conflict | Self::Cancelled => Kind::Conflict,
+            Self::NoModel(_) | Self::NoProfile(_) | Self::NoFit(_) | Self::NoBacktest(_) => Kind::NotFound,
+            Self::Conflict | Self::Cancelled | Self::TestCancelled => Kind::Conflict,
             Self::RequestReused(_) => Kind::Invalid,
             Self::Calculation => Kind::Internal,
         }
@@ -86,6 +94,8 @@ impl Fault for Error {
             Self::Conflict => "MODEL_REGISTERED_MEANWHILE",
             Self::RequestReused(_) => "REQUEST_ID_REUSED",
             Self::NoFit(_) => "FIT_NOT_FOUND",
+            Self::NoBacktest(_) => "BACKTEST_NOT_FOUND",
+            Self::TestCancelled => "BACKTEST_CANCELLED",
             Self::Cancelled => "FIT_CANCELLED",
             Self::Backtest(_) => "BACKTEST_IMPOSSIBLE",
             Self::NothingServes(_) => "NO_MODEL_SERVES",
@@ -100,6 +110,7 @@ impl Fault for Error {
             }
             Self::NoModel(name) => vec![Detail::Resource { kind: "Model", name: name.clone() }],
             Self::NoFit(name) => vec![Detail::Resource { kind: "Fit", name: name.clone() }],
+            Self::NoBacktest(name) => vec![Detail::Resource { kind: "Backtest", name: name.clone() }],
             Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
             Self::RequestReused(_) => {
                 vec![Detail::Field { name: "request_id".to_owned(), problem: self.to_string() }]

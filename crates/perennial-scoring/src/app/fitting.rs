@@ -15,6 +15,7 @@ use crate::domain::edges::{Edges, fifths, shares};
 use crate::domain::fit::{self, Ask, Outcome, Step, Unfit};
 use crate::domain::ledger::Ledger;
 use crate::domain::model::{InForce, Registered, Status};
+use crate::domain::refine::{Candidate, Wish};
 use crate::domain::score::Judge;
 use crate::error::{Error, Result};
 use crate::store::{self, Asked};
@@ -33,6 +34,12 @@ pub struct FitRequest {
     /// On schedule: the search starts at the model in force, and where nothing is published yet and no model passes,
     /// what can be counted is.
     pub scheduled: bool,
+    /// What may make it finer: none for what the settings say if kinds compete, else nothing.
+    pub refine: Option<Vec<Candidate>>,
+    /// Learn again what won before, without trial.
+    pub keeps: bool,
+    /// Why it is fitted, for people to read with the model.
+    pub occasion: Option<String>,
     /// The idempotency key.
     pub id: Option<Uuid>,
 }
@@ -85,10 +92,11 @@ impl App {
         let asked = Asked {
             id: request.id,
             body: format!(
-                "{:?} {:?} {}",
+                "{:?} {:?} {}{}",
                 request.kind.map(|it| it.to_string()),
                 request.cutoff,
-                request.publish
+                request.publish,
+                request.refine.as_ref().map(|it| format!(" {it:?}")).unwrap_or_default()
             ),
         };
         if let Some(id) = asked.id
@@ -128,14 +136,15 @@ impl App {
             // from scratch.
             start: start.filter(|it| request.scheduled && request.kind == Some(it.kind())),
             at,
+            wish: self.wish(request, in_force.as_ref()),
         };
         let ledger = store::ledger(db, workspace, today.max(ask.cutoff)).await?;
         if ledger.is_empty() {
             return Err(Error::NoOrders(workspace.to_string()));
         }
         let found = blocking(move || {
-            let outcome = fit::run(&ledger, &ask, watch);
-            Found { outcome, counted: fit::empirical(&ledger, ask.cutoff, ask.currency), ledger }
+            let counted = fit::empirical(&ledger, ask.cutoff, ask.currency);
+            Found { outcome: fit::run(&ledger, &ask, watch), counted, ledger }
         })
         .await?;
 
@@ -169,6 +178,7 @@ impl App {
             Err(Unfit::Fit(error)) => return Err(error.into()),
             Err(Unfit::Cancelled) => return Err(Error::Cancelled),
         }
+        model.finding.notes.extend(request.occasion.clone());
         if let Some(it) = &in_force
             && model.finding.chosen_at == 0
             && model.finding.kind() == it.finding.kind()
@@ -190,6 +200,20 @@ impl App {
         .await?;
         let model = self.register(workspace, model, edges, &asked).await?;
         Ok((model, self.reader.errand_started(PUBLISH)))
+    }
+
+    /// What may make a model finer.
+    fn wish(&self, request: &FitRequest, in_force: Option<&Registered>) -> Wish {
+        let kept = in_force.and_then(|it| it.finding.refined.clone());
+        match &request.refine {
+            Some(asked) if asked.is_empty() => Wish::Plain,
+            Some(asked) => Wish::Compete(asked.clone()),
+            None if request.keeps => kept.map_or(Wish::Plain, |it| Wish::Keep(Box::new(it))),
+            None if request.kind.is_none() || request.scheduled => {
+                Wish::Compete(self.settings.refine.clone())
+            }
+            None => Wish::Plain,
+        }
     }
 
     /// Writes the model under the next version; a published one sends everybody to be scored anew.
@@ -224,7 +248,7 @@ fn is_taken(error: &StoreError) -> bool {
 fn clv_edges(settings: &Arc<Settings>, ledger: &Ledger, model: Registered, today: i32) -> Vec<(i64, f64)> {
     let force = InForce::new(model, Edges::default());
     let judge = Judge { rules: &settings.rules, calendar: &settings.calendar, force: Some(&force) };
-    shares(ledger.customers().filter_map(|days| judge.clv(days, today)).collect())
+    shares(ledger.people().filter_map(|it| judge.clv(it.days, it.seen.as_ref(), today)).collect())
 }
 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

@@ -16,6 +16,7 @@ use perennial_types::{Clock, Timestamp, from_micros, micros};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use fitting::FitRequest;
+pub use looking_back::{TestRequest, Tested};
 pub use runs::{Job, Runner, Standing};
 pub use scores::{Explanation, MemberForecast, Score, Summary, unknown};
 
@@ -34,9 +35,9 @@ pub struct App {
     pub(crate) clock: Clock,
     pub(crate) bell: Bell,
     pub(crate) settings: Arc<Settings>,
-    /// Fits that are asked for.
+    /// Fits and backtests that are asked for.
     jobs: UnboundedSender<Job>,
-    /// One fit at a time: each holds all purchase days of a workspace in memory.
+    /// One fit or backtest at a time: each holds all purchase days of a workspace in memory.
     fitting: tokio::sync::Mutex<()>,
     /// Where a simulation is held back until a scheduled fit is published.
     held: AtomicI64,

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::App;
 use super::fitting::blocking;
 use crate::domain::customer::{Customer, Figures};
-use crate::domain::ledger::{earned, spend};
+use crate::domain::ledger::{earned, spend, summary};
 use crate::domain::model::InForce;
 use crate::domain::score::{Brief, Judge, NextOrder, Worth, YEAR};
 use crate::domain::summary::Distribution;
@@ -69,6 +69,8 @@ pub struct Score {
     pub next_order: Option<NextOrder>,
     /// Reactivated by the latest order.
     pub reactivated: bool,
+    /// What is known from the first order and changes how often the customer is expected to order: name and factor.
+    pub effects: Vec<(String, f64)>,
 }
 
 /// All customers of a workspace together.
@@ -159,13 +161,18 @@ impl App {
     pub fn prints(&self, known: &Known) -> Vec<String> {
         let label = known.force.as_ref().map_or("", |it| it.label.as_str());
         let day = self.settings.calendar.day(known.at);
-        let common = format!("{label} {day} {:?}", self.settings.rules);
+        // A restored database may give a version again: what the model learnt tells it from the other one.
+        let fitted = known.force.as_ref().and_then(|it| it.finding.fitted.as_ref());
+        let learnt = fitted.map(|it| (it.orders.report.ln_likelihood, it.spend.report.ln_likelihood));
+        let common = format!("{label} {learnt:?} {day} {:?}", self.settings.rules);
         let print = |(profile, customer): &(ProfileId, Customer)| {
             let mut hash = Sha256::new();
             hash.update(profile.0.as_bytes());
             hash.update(common.as_bytes());
             // What has no JSON has no equal, either.
-            hash.update(serde_json::to_vec(customer).unwrap_or_else(|_| known.at.to_string().into_bytes()));
+            let mut customer = customer.clone();
+            customer.told = 0;
+            hash.update(serde_json::to_vec(&customer).unwrap_or_else(|_| known.at.to_string().into_bytes()));
             let hex = hash.finalize().iter().take(16).map(|it| format!("{it:02x}")).collect::<String>();
             format!("score/{hex}")
         };
@@ -225,6 +232,7 @@ impl App {
         let then = |it: Customer| {
             let Some(at) = as_of else { return it };
             let mut then = it.clone().until(at);
+            then.told = it.told;
             // With all its orders it is what it is; with fewer, the latest of them is judged anew.
             if then != it {
                 let (rules, calendar) = (&self.settings.rules, &self.settings.calendar);
@@ -262,7 +270,11 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
         model: judge.force.map(|it| (it.label.clone(), it.finding.cutoff_day)),
         has_model: judge.force.is_some_and(|it| it.finding.fitted.is_some()),
         currency: customer.currency(),
-        history: history.map(|(it, _)| (it.x(), it.t_x(), it.age())),
+        // In plain weeks, whatever the model's clock.
+        history: history
+            .and_then(|(_, day)| summary(&figures.days, day))
+            .map(|it| (it.x(), it.t_x(), it.age())),
+        effects: effects(judge, &figures),
         margin: history.map_or(0.0, |(_, day)| judge.margin(&figures.days, day)),
         brief: judge.brief(&figures, at),
         values: judge.values(&figures, at),
@@ -270,6 +282,14 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
         reactivated: customer.reactivated,
         figures,
     }
+}
+
+fn effects(judge: &Judge<'_>, figures: &Figures) -> Vec<(String, f64)> {
+    let (lens, Some(traits)) = (judge.lens(), &figures.traits) else { return Vec::new() };
+    let seen = traits.seen();
+    let own = lens.effects.iter().filter_map(|it| Some((it.name(), it.of(&seen)?.exp())));
+    let shared = (lens.constant != 0.0).then(|| ("level".to_owned(), lens.constant.exp()));
+    own.filter(|it| it.1 != 1.0).chain(shared).collect()
 }
 
 /// Nobody is known by this id.
@@ -301,9 +321,10 @@ fn explain(judge: &Judge<'_>, score: Score) -> Explanation {
     it.spend = (spent.x, to_minor(spent.mean));
     it.population_mean = to_minor(fitted.spend.model.expected(&Spend::UNKNOWN));
     it.expected_value = to_minor(fitted.spend.model.expected(&spent));
-    let model = fitted.orders.model;
+    let (lens, model) = (judge.lens(), judge.model(fitted, it.score.figures.traits.as_ref()));
     let rate = continuous_rate(judge.rules.yearly_discount, YEAR);
-    it.discounted_orders = model.discounted(&history, YEAR, rate);
+    let year = lens.weeks(day, 365.25);
+    it.discounted_orders = model.discounted(&history, year, rate);
     it.members = model
         .members()
         .into_iter()
@@ -311,7 +332,7 @@ fn explain(judge: &Judge<'_>, score: Score) -> Explanation {
             kind: member.kind().to_string(),
             weight,
             p_alive: member.p_alive(&history),
-            orders: member.expected(&history, YEAR),
+            orders: member.expected(&history, year),
         })
         .collect();
     it

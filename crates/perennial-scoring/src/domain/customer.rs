@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::calendar::Calendar;
+use super::portrait::{Portrait, Traits};
 
 /// All that is kept of a customer. Field names are short: this is stored for everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,9 +18,19 @@ pub struct Customer {
     orders: BTreeMap<String, OrderState>,
     #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
     currency: Option<Currency>,
+    /// What was known at the first order that was ever placed, whatever became of it.
+    #[serde(rename = "f", skip_serializing_if = "Option::is_none")]
+    portrait: Option<Portrait>,
+    /// A print of the score that was told last, rounded: what did not change is not told again.
+    #[serde(rename = "s", skip_serializing_if = "is_nought")]
+    pub told: u64,
     /// The latest order came after the lapse instant fixed at the order before it, by the model then in force.
     #[serde(rename = "r", skip_serializing_if = "std::ops::Not::not")]
     pub reactivated: bool,
+}
+
+fn is_nought(it: &u64) -> bool {
+    *it == 0
 }
 
 /// What a fact changed.
@@ -34,7 +45,7 @@ pub enum Change {
 }
 
 /// The purchases of one day, in minor units after refunds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PurchaseDay {
     /// Days since 1970-01-01 in the business's time zone.
     pub day: i32,
@@ -65,9 +76,33 @@ pub struct Figures {
     pub last: Option<Timestamp>,
     /// Purchase days, ascending.
     pub days: Vec<PurchaseDay>,
+    /// What was known at the first order.
+    pub traits: Option<Traits>,
 }
 
 impl Customer {
+    /// Takes in what an order tells of the customer, before the order itself: the earliest telling stays. A state from before
+    /// portraits were kept has orders and none: a later order is no first one.
+    pub fn meet(&mut self, portrait: Portrait) {
+        let placed = || self.orders.values().filter_map(OrderState::placed_at).min();
+        if self.portrait.is_none() && placed().is_some_and(|it| !portrait.is_by(it)) {
+            return;
+        }
+        self.take(portrait);
+    }
+
+    fn take(&mut self, portrait: Portrait) {
+        if self.portrait.as_ref().is_none_or(|it| portrait.is_before(it)) {
+            self.portrait = Some(portrait);
+        }
+    }
+
+    /// What was known at the first order.
+    #[must_use]
+    pub fn traits(&self) -> Option<&Traits> {
+        self.portrait.as_ref().map(|it| &it.traits)
+    }
+
     /// Takes in a fact about an order.
     pub fn apply(&mut self, fact: Uuid, at: Timestamp, change: &OrderChange) -> Change {
         if let OrderChange::Placed(order) = change
@@ -96,6 +131,9 @@ impl Customer {
             };
         }
         self.currency = self.currency.or(other.currency);
+        if let Some(theirs) = other.portrait {
+            self.take(theirs);
+        }
         changed
     }
 
@@ -103,6 +141,7 @@ impl Customer {
     #[must_use]
     pub fn until(mut self, at: Timestamp) -> Self {
         self.orders.retain(|_, it| it.placed_at().is_some_and(|placed| placed <= at));
+        self.portrait = self.portrait.filter(|it| it.is_by(at));
         self
     }
 
@@ -130,7 +169,7 @@ impl Customer {
     /// What the orders add up to.
     #[must_use]
     pub fn figures(&self, calendar: &Calendar) -> Figures {
-        let mut it = Figures::default();
+        let mut it = Figures { traits: self.traits().cloned(), ..Figures::default() };
         for order in self.orders.values() {
             it.refunds = it.refunds.saturating_add(order.refunds());
             let Some(at) = order.placed_at().filter(|_| order.counts()) else { continue };

@@ -1,10 +1,14 @@
 //! Whether the model in force still holds: orders since its cutoff against what it expected, with control bands.
 
-use perennial_clv::Rows;
-use perennial_clv::evaluate::{Purchases, Total};
+use std::collections::BTreeMap;
 
-use super::ledger::{DAYS_PER_WEEK, Days, Ledger, most_days, until};
+use perennial_clv::evaluate::Total;
+use perennial_clv::{Rows, Summary};
+
+use super::ledger::{Ledger, count_between, most_days, until};
+use super::lens::moved;
 use super::model::Finding;
+use super::refine::Person;
 
 /// Weeks looked at, at most: the latest.
 const MOST_WEEKS: i32 = 52;
@@ -55,28 +59,40 @@ pub fn watch(ledger: &Ledger, finding: &Finding, today: i32) -> Option<Drift> {
     let model = finding.fitted.as_ref()?.orders.model;
     let cutoff = finding.cutoff_day;
     let most = most_days(ledger, cutoff);
-    let known: Vec<Days<'_>> =
-        ledger.customers().filter(|it| (1..=most).contains(&until(it, cutoff).len())).map(Days).collect();
-    let rows = Rows::new(known.iter().filter_map(|it| it.summary(cutoff, DAYS_PER_WEEK)));
+    let lens = finding.lens();
+    let known: Vec<Person<'_>> =
+        ledger.people().filter(|it| (1..=most).contains(&until(it.days, cutoff).len())).collect();
+    // Customers whose rates differ by the same.
+    let mut groups: BTreeMap<u64, Vec<Summary>> = BTreeMap::new();
+    for it in &known {
+        let change = lens.change(it.seen.as_ref());
+        groups.entry(change.to_bits()).or_default().extend(lens.summary(it.days, cutoff));
+    }
     // The first of several weeks may be left out, never a part of one.
-    let all = (today - cutoff) / 7;
+    // Today is not over.
+    let all = (today.saturating_sub(cutoff).saturating_sub(1) / 7).max(0);
     let from = (all - MOST_WEEKS).max(0);
     let ends: Vec<i32> = (from..=all).map(|week| cutoff + 7 * week).collect();
-    let times: Vec<f64> = ends.iter().map(|day| f64::from(day - cutoff) / DAYS_PER_WEEK).collect();
+    let times: Vec<f64> = ends.iter().map(|day| lens.weeks(cutoff, f64::from(day - cutoff))).collect();
     let mut expected = vec![0.0; times.len()];
     let mut variance = 0.0;
     let whole = times.last().copied().unwrap_or_default();
-    for (it, weight) in rows.distinct() {
-        for (sum, value) in expected.iter_mut().zip(model.expected_at(&it, &times)) {
-            *sum += weight * value;
+    for (change, summaries) in groups {
+        let model = moved(&model, f64::from_bits(change));
+        for (it, weight) in Rows::new(summaries).distinct() {
+            for (sum, value) in expected.iter_mut().zip(model.expected_at(&it, &times)) {
+                *sum += weight * value;
+            }
+            variance += weight * model.counts(&it, whole).variance();
         }
-        variance += weight * model.counts(&it, whole).variance();
     }
     let spread = finding.hold_out.as_ref().map_or(0.1, |it| it.level_spread);
     let sum: f64 = expected.last().copied().unwrap_or_default();
     // Counts of one week scatter more than Poisson's by no more than those of all weeks do.
     let dispersion = if sum > 0.0 { (variance / sum).max(1.0) } else { 1.0 };
-    let count = |after: i32, day: i32| known.iter().map(|it| f64::from(it.between(after, day))).sum::<f64>();
+    let count = |after: i32, day: i32| {
+        known.iter().map(|it| f64::from(count_between(it.days, after, day))).sum::<f64>()
+    };
     let watched = |after: i32, day: i32, mean: f64, dispersion: f64| Watched {
         day,
         actual: count(after, day),

@@ -40,6 +40,21 @@ impl Edges {
         Some(at_or_below.checked_sub(1).map_or(0.0, |it| self.clv[it].1))
     }
 
+    /// The tenth of customers, 1 to 10, in which a value lies: one more than the tenths whose highest value lies below. The
+    /// highest value of the k-th tenth is the first edge with a share of k/10 or more, which every set of edges holds.
+    #[must_use]
+    pub fn decile(&self, clv: i64) -> Option<u8> {
+        if self.clv.is_empty() {
+            return None;
+        }
+        let below = (1..10_u8).filter(|tenth| {
+            // Shares are quotients of whole numbers: a tenth of the customers may come out a rounding below.
+            let edge = self.clv.iter().find(|it| it.1 >= f64::from(*tenth) / 10.0 - 1e-12);
+            edge.is_some_and(|it| it.0 < clv)
+        });
+        Some(1 + u8::try_from(below.count()).unwrap_or(9))
+    }
+
     /// The RFM scores of a customer.
     #[must_use]
     pub fn rfm(&self, last_order: i64, orders: i64, mean_value: i64) -> Option<Rfm> {

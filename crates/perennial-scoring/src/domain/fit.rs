@@ -7,6 +7,7 @@ use perennial_types::{Currency, Timestamp, micros};
 use super::customer::PurchaseDay;
 use super::ledger::{DAYS_PER_WEEK, Days, Ledger, most_days, spend, until};
 use super::model::{Finding, Fitted, Population, minor_per_major};
+use super::refine::{self, Person, Wish};
 
 /// The kinds that compete for `auto`, the default first.
 pub use perennial_clv::evaluate::COMPETITORS;
@@ -15,7 +16,7 @@ pub use perennial_clv::evaluate::COMPETITORS;
 const HORIZON: i32 = 365;
 
 /// What is to be fitted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     /// The kind; none lets a hold-out choose.
     pub kind: Option<Kind>,
@@ -27,6 +28,8 @@ pub struct Ask {
     pub start: Option<Model>,
     /// When: noted with what a hold-out chose.
     pub at: Timestamp,
+    /// What may make the model finer.
+    pub wish: Wish,
 }
 
 /// What was fitted, and why it may not be published, if so.
@@ -78,7 +81,7 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
     };
     let first = people.iter().filter_map(Purchases::first_day).min().unwrap_or(ask.cutoff).min(ask.cutoff);
     let plan = Plan::rolling(first, ask.cutoff, HORIZON, DAYS_PER_WEEK).map_err(FitError::from)?;
-    let total = plan.origins.len() * kinds.len() + 2;
+    let mut total = plan.origins.len() * kinds.len() + 2;
     let hold_out = select_with(&people, &kinds, &plan, ask.start.as_ref(), |done, _| {
         stop(Step { done, total, phase: "letting models foretell what is held out" })
     });
@@ -102,9 +105,26 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    let Some((kind, orders)) = found else {
+    let Some((kind, mut orders)) = found else {
         return Err(failed.unwrap_or(FitError::TooFew { have: 0, need: 2 }).into());
     };
+    let mut refined = None;
+    if ask.wish != Wish::Plain {
+        let persons = ledger.people().filter(|it| is_person(&it.days)).collect();
+        let persons: Vec<Person<'_>> = refine::sorted(persons);
+        let possible = refine::possible(&ask.wish, &persons, &hold_out, ask.cutoff);
+        total += possible.len();
+        let tried = |done| {
+            let done = total - possible.len() - 1 + done;
+            stop(Step { done, total, phase: "letting seasons and first orders make it finer" })
+        };
+        let (ask, past) = ((&ask.wish, possible.as_slice()), (&hold_out, ask.cutoff));
+        let found = refine::refine(&persons, &orders, kind, past, ask, tried).ok_or(Unfit::Cancelled)?;
+        if let Some(again) = found.1 {
+            orders = again;
+        }
+        refined = Some(found.0);
+    }
     if stop(Step { done: total - 1, total, phase: "fitting what an order is worth" }) {
         return Err(Unfit::Cancelled);
     }
@@ -114,6 +134,7 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
     let objection = objection((kind, &orders), &spend.report, has_hold_out.then_some(&hold_out));
     let mut finding = empirical(ledger, ask.cutoff, ask.currency);
     finding.notes = notes(left_out, most, &spend);
+    finding.refined = refined;
     finding.hold_out = has_hold_out.then_some(hold_out);
     finding.fitted = Some(Fitted { orders, spend });
     if ask.kind.is_none() {
@@ -250,5 +271,6 @@ pub fn empirical(ledger: &Ledger, cutoff: i32, currency: Currency) -> Finding {
         currency,
         chosen_at: 0,
         notes: Vec::new(),
+        refined: None,
     }
 }

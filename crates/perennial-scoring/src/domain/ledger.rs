@@ -1,9 +1,13 @@
 //! Purchase days of many customers, as a fit reads them, and the statistics of one.
 
+use std::collections::HashMap;
+
 use perennial_clv::evaluate::Purchases;
 use perennial_clv::{Spend, Summary};
 
 use super::customer::PurchaseDay;
+use super::portrait::{Field, Seen, Traits};
+use super::refine::Person;
 
 /// The models' unit of time is the week.
 pub const DAYS_PER_WEEK: f64 = 7.0;
@@ -13,6 +17,20 @@ pub const DAYS_PER_WEEK: f64 = 7.0;
 pub struct Ledger {
     days: Vec<PurchaseDay>,
     ends: Vec<usize>,
+    /// What was known at the first order, by customer; shorter where nothing is known of the last ones.
+    marks: Vec<Option<Mark>>,
+    /// Levels, each once.
+    levels: Vec<String>,
+    places: HashMap<String, u32>,
+}
+
+/// What was known at a first order, levels by their place.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    levels: [Option<u32>; 3],
+    coupon: bool,
+    units: i64,
+    value: i64,
 }
 
 impl Ledger {
@@ -25,6 +43,43 @@ impl Ledger {
         if let Some(end) = self.ends.last_mut() {
             *end = self.days.len();
         }
+    }
+
+    /// Says what was known at the first order of the customer at a position.
+    pub fn mark(&mut self, position: usize, traits: &Traits) {
+        let seen = traits.seen();
+        let levels = [Field::Channel, Field::Category, Field::Country]
+            .map(|field| seen.level(field).and_then(|level| self.place(level)));
+        if position >= self.ends.len() {
+            return;
+        }
+        if self.marks.len() <= position {
+            self.marks.resize(position + 1, None);
+        }
+        self.marks[position] =
+            Some(Mark { levels, coupon: seen.coupon, units: seen.units, value: seen.value });
+    }
+
+    fn place(&mut self, level: &str) -> Option<u32> {
+        if let Some(place) = self.places.get(level) {
+            return Some(*place);
+        }
+        let place = u32::try_from(self.levels.len()).ok()?;
+        self.levels.push(level.to_owned());
+        self.places.insert(level.to_owned(), place);
+        Some(place)
+    }
+
+    fn seen(&self, position: usize) -> Option<Seen<'_>> {
+        let mark = self.marks.get(position)?.as_ref()?;
+        let level = |place: Option<u32>| Some(self.levels.get(place? as usize)?.as_str());
+        let [channel, category, country] = mark.levels.map(level);
+        Some(Seen { channel, category, country, coupon: mark.coupon, units: mark.units, value: mark.value })
+    }
+
+    /// The customers, with what was known at their first orders.
+    pub fn people(&self) -> impl Iterator<Item = Person<'_>> {
+        self.customers().enumerate().map(|(i, days)| Person { days, seen: self.seen(i) })
     }
 
     /// The customers' purchase days.

@@ -6,7 +6,10 @@ pub mod drift;
 pub mod edges;
 pub mod fit;
 pub mod ledger;
+pub mod lens;
 pub mod model;
+pub mod portrait;
+pub mod refine;
 pub mod score;
 pub mod summary;
 

@@ -6,6 +6,8 @@ use perennial_types::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::edges::Edges;
+use super::lens::{Lens, PLAIN};
+use super::refine::Refined;
 
 /// The kind of an entry without a model: counted facts only.
 pub const EMPIRICAL: &str = "empirical";
@@ -55,6 +57,9 @@ pub struct Finding {
     /// What people should know about the data.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What makes the model finer, and what was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
 }
 
 impl Finding {
@@ -62,6 +67,12 @@ impl Finding {
     #[must_use]
     pub fn kind(&self) -> String {
         self.fitted.as_ref().map_or_else(|| EMPIRICAL.to_owned(), |it| it.orders.model.kind().to_string())
+    }
+
+    /// How the model is looked through at a customer.
+    #[must_use]
+    pub fn lens(&self) -> &Lens {
+        self.refined.as_ref().map_or(&PLAIN, |it| &it.lens)
     }
 
     /// Minor units in one whole unit of the currency.

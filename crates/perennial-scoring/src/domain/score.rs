@@ -1,18 +1,20 @@
 //! Scores of one customer at an instant, by the model in force, or by counted facts while there is none.
 
-use perennial_clv::{Given, Interval, Summary, Valuation, Value, continuous_rate};
+use perennial_clv::{Given, Interval, Model, Summary, Valuation, Value, continuous_rate};
 use perennial_types::{Timestamp, from_micros, micros};
 
 use super::calendar::Calendar;
 use super::customer::{Customer, Figures, PurchaseDay};
 use super::edges::Rfm;
-use super::ledger::{DAYS_PER_WEEK, earned, spend, summary};
+use super::ledger::{DAYS_PER_WEEK, earned, spend};
+use super::lens::{Lens, PLAIN};
 use super::model::{Fitted, InForce, Population};
+use super::portrait::{Seen, Traits};
 
 /// Weeks of a year.
 pub const YEAR: f64 = 365.25 / DAYS_PER_WEEK;
-/// Weeks of 90 days.
-const NINETY_DAYS: f64 = 90.0 / DAYS_PER_WEEK;
+/// Days of a year.
+const YEAR_DAYS: f64 = 365.25;
 /// What stands for "without end" where an interval needs an end, in years.
 const LONG: f64 = 75.0;
 const DAY_MICROS: f64 = 86_400e6;
@@ -69,6 +71,8 @@ pub struct Brief {
     pub clv: Option<(i64, i64, i64)>,
     /// Its percentile.
     pub percentile: f64,
+    /// Its tenth, 1 to 10; none without edges.
+    pub decile: Option<u8>,
     /// Known with an order.
     pub instants: Option<Instants>,
     /// Known once edges are published.
@@ -113,14 +117,32 @@ impl Judge<'_> {
         self.force?.finding.fitted.as_ref()
     }
 
+    /// How the model is looked through.
+    #[must_use]
+    pub fn lens(&self) -> &Lens {
+        self.force.map_or(&PLAIN, |it| it.finding.lens())
+    }
+
+    /// The model of one customer.
+    #[must_use]
+    pub fn model(&self, fitted: &Fitted, traits: Option<&Traits>) -> Model {
+        self.lens().model(&fitted.orders.model, traits.map(Traits::seen).as_ref())
+    }
+
     fn population(&self) -> Population {
         self.force.map_or_else(Population::default, |it| it.finding.population)
     }
 
     /// When a customer with these purchases, the last at `last`, becomes overdue and lapses.
     #[must_use]
-    pub fn instants(&self, days: &[PurchaseDay], last: Timestamp) -> Option<Instants> {
-        let it = summary(days, days.last()?.day)?;
+    pub fn instants(
+        &self,
+        days: &[PurchaseDay],
+        traits: Option<&Traits>,
+        last: Timestamp,
+    ) -> Option<Instants> {
+        let (lens, day) = (self.lens(), days.last()?.day);
+        let it = lens.summary(days, day)?;
         let rules = self.rules;
         let (mut overdue, mut cause) = (rules.max_overdue_days, Cause::Maximum);
         let mut lapse = rules.max_silence_days;
@@ -130,20 +152,20 @@ impl Judge<'_> {
             (overdue, cause) = (second, Cause::SecondOrder);
         }
         if let Some(fitted) = self.fitted() {
-            let model = &fitted.orders.model;
+            let model = self.model(fitted, traits);
             // An instant is sought only where it comes before the one that holds anyway: most do not.
-            let by_then = model.order_within(&it, overdue / DAYS_PER_WEEK, Given::Alive);
+            let by_then = model.order_within(&it, lens.weeks(day, overdue), Given::Alive);
             if by_then >= rules.overdue_quantile {
                 let rhythm = model.next_order_quantile(&it, rules.overdue_quantile, Given::Alive);
-                if let Some(weeks) = rhythm.filter(|it| it * DAYS_PER_WEEK < overdue) {
-                    (overdue, cause) = (weeks * DAYS_PER_WEEK, Cause::Rhythm);
+                if let Some(days) = rhythm.map(|it| lens.days(day, it)).filter(|it| *it < overdue) {
+                    (overdue, cause) = (days, Cause::Rhythm);
                 }
             }
-            let silent = it.at_age(it.t_x() + lapse / DAYS_PER_WEEK);
+            let silent = it.at_age(it.t_x() + lens.weeks(day, lapse));
             if silent.is_none_or(|it| model.p_alive(&it) <= rules.lapse_below)
                 && let Some(weeks) = model.lapse_after(&it, rules.lapse_below)
             {
-                lapse = lapse.min(weeks * DAYS_PER_WEEK);
+                lapse = lapse.min(lens.days(day, weeks));
             }
         }
         Some(Instants { overdue: later(last, overdue), cause, lapse: later(last, lapse) })
@@ -162,14 +184,14 @@ impl Judge<'_> {
                 days.push(PurchaseDay { day, orders: 1, revenue: 0, profit: 0 });
             }
         }
-        self.instants(&days, *previous).is_some_and(|it| it.lapse <= *last)
+        self.instants(&days, customer.traits(), *previous).is_some_and(|it| it.lapse <= *last)
     }
 
     /// The customer as the model reads it at an instant; never before the last purchase.
     #[must_use]
     pub fn history(&self, days: &[PurchaseDay], at: Timestamp) -> Option<(Summary, i32)> {
         let day = self.calendar.day(at).max(days.last()?.day);
-        Some((summary(days, day)?, day))
+        Some((self.lens().summary(days, day)?, day))
     }
 
     /// Profit per revenue for predictions: the customer's own, shrunk to the population's.
@@ -185,19 +207,20 @@ impl Judge<'_> {
         (profit as f64 + prior * population.margin) / (revenue.max(0.0) + prior)
     }
 
-    fn valuation(&self, fitted: &Fitted, weeks: f64) -> Option<Valuation> {
+    fn valuation(&self, fitted: &Fitted, model: Model, weeks: f64) -> Option<Valuation> {
         let rate = continuous_rate(self.rules.yearly_discount, YEAR);
-        Valuation::new(fitted.orders.model, fitted.spend.model, weeks, rate).ok()
+        Valuation::new(model, fitted.spend.model, weeks, rate).ok()
     }
 
     /// Expected discounted profit of 12 months in minor units, without an interval: for edges.
     #[must_use]
-    pub fn clv(&self, days: &[PurchaseDay], day: i32) -> Option<i64> {
-        let fitted = self.fitted()?;
-        let it = summary(days, day)?;
+    pub fn clv(&self, days: &[PurchaseDay], seen: Option<&Seen<'_>>, day: i32) -> Option<i64> {
+        let (fitted, lens) = (self.fitted()?, self.lens());
+        let it = lens.summary(days, day)?;
         let minor = self.force?.finding.minor_per_major();
         let rate = continuous_rate(self.rules.yearly_discount, YEAR);
-        let orders = fitted.orders.model.discounted(&it, YEAR, rate);
+        let model = lens.model(&fitted.orders.model, seen);
+        let orders = model.discounted(&it, lens.weeks(day, YEAR_DAYS), rate);
         let value = fitted.spend.model.expected(&spend(days, day, minor));
         Some(to_minor(orders * value * self.margin(days, day), minor))
     }
@@ -211,7 +234,10 @@ impl Judge<'_> {
             profit_90d: 0,
             clv: None,
             percentile: 0.0,
-            instants: figures.last.and_then(|last| self.instants(&figures.days, last)),
+            decile: None,
+            instants: figures
+                .last
+                .and_then(|last| self.instants(&figures.days, figures.traits.as_ref(), last)),
             rfm: self.rfm(figures),
         };
         let (Some(fitted), Some((it, day)), Some(force)) =
@@ -219,7 +245,8 @@ impl Judge<'_> {
         else {
             return brief;
         };
-        let Some(year) = self.valuation(fitted, YEAR) else { return brief };
+        let (lens, model) = (self.lens(), self.model(fitted, figures.traits.as_ref()));
+        let Some(year) = self.valuation(fitted, model, lens.weeks(day, YEAR_DAYS)) else { return brief };
         let minor = force.finding.minor_per_major();
         let spent = spend(&figures.days, day, minor);
         let margin = self.margin(&figures.days, day);
@@ -227,10 +254,11 @@ impl Judge<'_> {
         let clv = to_minor(value.profit, minor);
         let (low, high) = interval(&value, 0.8).map_or((clv, clv), |it| ends(it, minor));
         brief.p_alive = value.p_alive;
-        brief.orders_90d = fitted.orders.model.expected(&it, NINETY_DAYS);
+        brief.orders_90d = model.expected(&it, lens.weeks(day, 90.0));
         brief.profit_90d = to_minor(brief.orders_90d * value.spend * margin, minor);
         brief.clv = Some((clv, low, high));
         brief.percentile = force.edges.percentile(clv).unwrap_or(0.0);
+        brief.decile = force.edges.decile(clv);
         brief
     }
 
@@ -256,15 +284,16 @@ impl Judge<'_> {
         // Without discount an endless future has no finite value.
         let has_end = self.rules.yearly_discount <= 0.0;
         let horizons = [(Some(12), 1.0), (Some(24), 2.0), (Some(36), 3.0), (None, LONG)];
+        let (lens, model) = (self.lens(), self.model(fitted, figures.traits.as_ref()));
         let mut values = Vec::new();
         for (months, years) in horizons.into_iter().filter(|it| it.0.is_some() || !has_end) {
-            let Some(valuation) = self.valuation(fitted, years * YEAR) else { continue };
+            let Some(valuation) = self.valuation(fitted, model, lens.weeks(day, years * YEAR_DAYS)) else {
+                continue;
+            };
             let value = valuation.value(&it, &spent, margin);
             let profit = match months {
                 Some(_) => value.profit,
-                None => {
-                    fitted.orders.model.discounted(&it, f64::INFINITY, valuation.rate) * value.spend * margin
-                }
+                None => model.discounted(&it, f64::INFINITY, valuation.rate) * value.spend * margin,
             };
             let intervals = value.intervals.iter().map(|it| {
                 let (low, high) = ends(it, minor);
@@ -279,12 +308,12 @@ impl Judge<'_> {
     /// When the next order is to be expected.
     #[must_use]
     pub fn next_order(&self, figures: &Figures, at: Timestamp) -> Option<NextOrder> {
-        let model = &self.fitted()?.orders.model;
-        let (it, _) = self.history(&figures.days, at)?;
+        let model = self.model(self.fitted()?, figures.traits.as_ref());
+        let (it, day) = self.history(&figures.days, at)?;
         let from = figures.last?.max(at);
         let quantile = |q: f64| {
             let weeks = model.next_order_quantile(&it, q, Given::Alive)?;
-            Some(later(from, weeks * DAYS_PER_WEEK))
+            Some(later(from, self.lens().days(day, weeks)))
         };
         let never = model.never_orders(&it, Given::History);
         Some(NextOrder { at: [quantile(0.1), quantile(0.5), quantile(0.9)], never })

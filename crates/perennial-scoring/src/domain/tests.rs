@@ -12,6 +12,7 @@ use super::edges::{Edges, fifths, shares};
 use super::fit::{self, Ask};
 use super::ledger::{Ledger, spend, summary};
 use super::model::{Finding, Fitted, InForce};
+use super::refine::Wish;
 use super::score::{Cause, Judge, Rules};
 use super::summary::Distribution;
 use crate::Config;
@@ -134,7 +135,7 @@ fn without_a_model_silence_alone_counts() {
     let (rules, calendar) = (rules(), utc());
     let judge = Judge { rules: &rules, calendar: &calendar, force: None };
     let figures = buyer(&[0, 10]).figures(&calendar);
-    let it = judge.instants(&figures.days, figures.last.unwrap()).unwrap();
+    let it = judge.instants(&figures.days, None, figures.last.unwrap()).unwrap();
     assert_eq!((it.overdue, it.cause, it.lapse), (at_day(190), Cause::Maximum, at_day(375)));
     let brief = judge.brief(&figures, at_day(20));
     assert_eq!((brief.clv, brief.p_alive, brief.rfm), (None, 0.0, None));
@@ -149,10 +150,10 @@ fn a_second_order_late_for_the_population_is_overdue() {
     let force = InForce { label: "empirical@1".to_owned(), version: 1, finding, edges: Edges::default() };
     let judge = Judge { rules: &rules, calendar: &calendar, force: Some(&force) };
     let once = buyer(&[0]).figures(&calendar);
-    let it = judge.instants(&once.days, once.last.unwrap()).unwrap();
+    let it = judge.instants(&once.days, None, once.last.unwrap()).unwrap();
     assert_eq!((it.cause, micros(it.overdue)), (Cause::SecondOrder, (second * DAY as f64) as i64));
     let twice = buyer(&[0, 10]).figures(&calendar);
-    assert_eq!(judge.instants(&twice.days, twice.last.unwrap()).unwrap().cause, Cause::Maximum);
+    assert_eq!(judge.instants(&twice.days, None, twice.last.unwrap()).unwrap().cause, Cause::Maximum);
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn a_frequent_buyer_is_overdue_sooner_than_a_rare_one() {
     let judge = Judge { rules: &rules, calendar: &calendar, force: Some(&force) };
     let overdue = |days: &[i64]| {
         let it = buyer(days).figures(&calendar);
-        let instants = judge.instants(&it.days, it.last.unwrap()).unwrap();
+        let instants = judge.instants(&it.days, None, it.last.unwrap()).unwrap();
         assert_eq!(instants.cause, Cause::Rhythm);
         assert!(instants.overdue < instants.lapse);
         micros(instants.overdue) - micros(it.last.unwrap())
@@ -197,7 +198,7 @@ fn value_grows_with_the_horizon_and_lies_in_its_intervals() {
     let brief = judge.brief(&figures, at_day(360));
     let (clv, low, high) = brief.clv.unwrap();
     assert_eq!((clv, low, high), (values[0].expected, values[0].intervals[1].1, values[0].intervals[1].2));
-    assert_eq!(judge.clv(&figures.days, 360), Some(clv), "edges and scores are of one kind");
+    assert_eq!(judge.clv(&figures.days, None, 360), Some(clv), "edges and scores are of one kind");
     let next = judge.next_order(&figures, at_day(360)).unwrap();
     assert!(next.at[0] < next.at[1] && next.at[1] < next.at[2] && next.never > 0.0 && next.never < 1.0);
 }
@@ -219,7 +220,14 @@ fn margin_is_the_customers_own_shrunk_to_the_populations() {
 #[test]
 fn a_hold_out_lets_models_compete_with_the_baseline() {
     let ledger = shop(600);
-    let ask = Ask { kind: None, cutoff: 360, currency: Currency::EUR, start: None, at: at_day(360) };
+    let ask = Ask {
+        kind: None,
+        cutoff: 360,
+        currency: Currency::EUR,
+        start: None,
+        at: at_day(360),
+        wish: Wish::Plain,
+    };
     let found = fit::run(&ledger, &ask, |_| false).unwrap();
     let hold_out = found.finding.hold_out.as_ref().unwrap();
     assert_eq!(found.objection, None, "{hold_out:?}");
@@ -238,8 +246,14 @@ fn nothing_after_the_cutoff_changes_a_fit() {
             known.push(*it, n == 0);
         }
     }
-    let ask =
-        Ask { kind: Some(Kind::MbgNbd), cutoff: 200, currency: Currency::EUR, start: None, at: at_day(360) };
+    let ask = Ask {
+        kind: Some(Kind::MbgNbd),
+        cutoff: 200,
+        currency: Currency::EUR,
+        start: None,
+        at: at_day(360),
+        wish: Wish::Plain,
+    };
     assert_eq!(
         fit::run(&all, &ask, |_| false).unwrap().finding,
         fit::run(&known, &ask, |_| false).unwrap().finding
@@ -248,8 +262,14 @@ fn nothing_after_the_cutoff_changes_a_fit() {
 
 #[test]
 fn a_short_history_is_not_published() {
-    let ask =
-        Ask { kind: Some(Kind::BgNbd), cutoff: 30, currency: Currency::EUR, start: None, at: at_day(30) };
+    let ask = Ask {
+        kind: Some(Kind::BgNbd),
+        cutoff: 30,
+        currency: Currency::EUR,
+        start: None,
+        at: at_day(30),
+        wish: Wish::Plain,
+    };
     let objection = fit::run(&shop(200), &ask, |_| false).unwrap().objection.unwrap();
     assert!(objection.contains("too short to hold anything out"), "{objection}");
     let nobody = Ask { cutoff: -1, ..ask };
@@ -268,7 +288,14 @@ fn ledger_of(customers: impl IntoIterator<Item = Vec<i32>>, value: i64) -> Ledge
 }
 
 fn asked(kind: Option<Kind>, cutoff: i32) -> Ask {
-    Ask { kind, cutoff, currency: Currency::EUR, start: None, at: at_day(i64::from(cutoff)) }
+    Ask {
+        kind,
+        cutoff,
+        currency: Currency::EUR,
+        start: None,
+        at: at_day(i64::from(cutoff)),
+        wish: Wish::Plain,
+    }
 }
 
 #[test]

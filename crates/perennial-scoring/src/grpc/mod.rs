@@ -17,9 +17,10 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::app::{App, FitRequest, unknown};
-use crate::config::kind_of;
+use crate::app::{App, FitRequest, TestRequest, Tested, unknown};
+use crate::config::{candidate_of, kind_of};
 use crate::domain::calendar::day_of_text;
+use crate::domain::refine::Candidate;
 use crate::error::Error;
 
 /// Profiles of one request, at most.
@@ -101,11 +102,19 @@ fn fit_request(request: api::FitModelRequest) -> Result<(Workspace, FitRequest),
         "" => None,
         text => invalid.take(day_of_text(text).field("cutoff_date")),
     };
+    let refine = match request.grouping.as_str() {
+        "" => None,
+        "none" => Some(Vec::new()),
+        "auto" => Some(Candidate::all()),
+        name => invalid.take(candidate_of(name).field("grouping")).map(|it| vec![it]),
+    };
     let id = invalid.take(request_id(&request.request_id));
     let (Some(workspace), Some(id), ()) = (workspace, id, invalid.into_result()?) else {
         return Err(Invalid::new("parent", "is missing: set it").into());
     };
-    let ask = FitRequest { kind, cutoff, publish: request.publish, scheduled: false, id };
+    let publish = request.publish;
+    let ask =
+        FitRequest { kind, cutoff, publish, scheduled: false, refine, keeps: false, occasion: None, id };
     Ok((workspace, ask))
 }
 
@@ -115,6 +124,29 @@ fn fit_name(name: &str) -> Result<(Workspace, Uuid), Status> {
     let id = Uuid::parse_str(id)
         .map_err(|_| Invalid::new("name", "is no fit: use the name that StartFit answered"))?;
     Ok((workspace, id))
+}
+
+/// Reads the name of a backtest.
+fn backtest_name(name: &str) -> Result<(Workspace, Uuid), Status> {
+    let (workspace, id) = resource("name", name, "backtests")?;
+    let id = Uuid::parse_str(id)
+        .map_err(|_| Invalid::new("name", "is no backtest: use the name that StartBacktest answered"))?;
+    Ok((workspace, id))
+}
+
+/// Reads what to test.
+fn test_request(request: &api::BacktestRequest) -> Result<(Workspace, TestRequest), Status> {
+    let mut invalid = Invalid::default();
+    let workspace = invalid.take(workspace("parent", &request.parent));
+    let cutoff = invalid.take(day_of_text(&request.cutoff_date).field("cutoff_date"));
+    let horizon = request.horizon_days;
+    if !(1..=MOST_HORIZON).contains(&horizon) {
+        invalid.add("horizon_days", format!("is {horizon}: forecast between 1 and {MOST_HORIZON} days"));
+    }
+    let (Some(workspace), Some(cutoff), ()) = (workspace, cutoff, invalid.into_result()?) else {
+        return Err(Invalid::new("parent", "is missing: set it").into());
+    };
+    Ok((workspace, TestRequest { cutoff, horizon }))
 }
 
 /// Reads the instant of a score; none for now.
@@ -171,19 +203,39 @@ impl ScoringService for Edge {
         &self,
         request: Request<api::BacktestRequest>,
     ) -> Result<Response<api::BacktestResponse>, Status> {
-        let request = request.into_inner();
-        let mut invalid = Invalid::default();
-        let workspace = invalid.take(workspace("parent", &request.parent));
-        let cutoff = invalid.take(day_of_text(&request.cutoff_date).field("cutoff_date"));
-        if !(1..=MOST_HORIZON).contains(&request.horizon_days) {
-            let got = request.horizon_days;
-            invalid.add("horizon_days", format!("is {got}: forecast between 1 and {MOST_HORIZON} days"));
-        }
-        let (Some(workspace), Some(cutoff), ()) = (workspace, cutoff, invalid.into_result()?) else {
-            return Err(Invalid::new("parent", "is missing: set it").into());
-        };
-        let found = self.app.backtest(&workspace, cutoff, request.horizon_days).await.map_err(refuse)?;
+        let (workspace, ask) = test_request(request.get_ref())?;
+        let found = self.app.backtest(&workspace, ask, Box::new(|_| false)).await.map_err(refuse)?;
         Ok(Response::new(reports::backtest(&found)))
+    }
+
+    async fn start_backtest(
+        &self,
+        request: Request<api::StartBacktestRequest>,
+    ) -> Result<Response<api::BacktestOperation>, Status> {
+        let asked = request.into_inner().backtest;
+        let asked = asked.ok_or_else(|| Invalid::new("backtest", "is missing: set it"))?;
+        let (workspace, ask) = test_request(&asked)?;
+        let render = |it: &Tested| reports::backtest(it).encode_to_vec();
+        let run = self.app.start_backtest(&workspace, ask, render).await.map_err(refuse)?;
+        Ok(Response::new(reports::testing(&workspace, &run)))
+    }
+
+    async fn get_backtest(
+        &self,
+        request: Request<api::GetBacktestRequest>,
+    ) -> Result<Response<api::BacktestOperation>, Status> {
+        let (workspace, id) = backtest_name(&request.get_ref().name)?;
+        let run = self.app.backtest_standing(&workspace, id).await.map_err(refuse)?;
+        Ok(Response::new(reports::testing(&workspace, &run)))
+    }
+
+    async fn cancel_backtest(
+        &self,
+        request: Request<api::CancelBacktestRequest>,
+    ) -> Result<Response<api::BacktestOperation>, Status> {
+        let (workspace, id) = backtest_name(&request.get_ref().name)?;
+        let run = self.app.cancel_backtest(&workspace, id).await.map_err(refuse)?;
+        Ok(Response::new(reports::testing(&workspace, &run)))
     }
 
     async fn get_drift(

@@ -2,16 +2,19 @@
 
 use perennial_api::scoring::v1 as api;
 use perennial_clv::Model;
-use perennial_clv::evaluate::{Backtest, Contender, Measured, Metrics, Selection, Step};
+use perennial_clv::evaluate::{Contender, Measured, Metrics, Selection, Step};
 use perennial_rpc::time;
 use perennial_types::Workspace;
+use prost::Message;
 
 use super::wire::{int, score};
-use crate::app::{Explanation, Standing};
+use crate::app::{Explanation, Standing, Tested};
 use crate::domain::calendar::date_text;
 use crate::domain::drift::{Drift, Watched};
 use crate::domain::fit::refusal;
-use crate::store::RunState;
+use crate::domain::lens::{Effect, Lens};
+use crate::domain::refine::Trial;
+use crate::store::{Run, RunState};
 
 /// The models of which one consists, with their parameters.
 pub fn members(model: &Model) -> Vec<api::Member> {
@@ -83,7 +86,7 @@ pub fn hold_out(it: &Selection) -> api::HoldOut {
 }
 
 /// A backtest.
-pub fn backtest((it, weeks): &(Backtest, Vec<Step>)) -> api::BacktestResponse {
+pub fn backtest((it, weeks): &Tested) -> api::BacktestResponse {
     let line = |it: &perennial_clv::evaluate::Line| api::BacktestLine {
         name: it.name.clone(),
         selected: it.is_selected,
@@ -154,6 +157,28 @@ pub fn explanation(workspace: &Workspace, it: &Explanation) -> api::ScoreExplana
     }
 }
 
+/// How something that might make a model finer did.
+pub fn trial(it: &Trial) -> api::Trial {
+    api::Trial {
+        name: it.name.clone(),
+        gain: it.gain,
+        gain_error: it.error,
+        judged_count: int(it.judged),
+        won: it.won,
+    }
+}
+
+/// What a model adds for some customers.
+pub fn effects(lens: &Lens) -> Vec<api::Effect> {
+    let effect = |it: &Effect| api::Effect {
+        name: it.name(),
+        factor: it.change.exp(),
+        customer_count: int(it.customers),
+        kept_share: it.kept,
+    };
+    lens.effects.iter().map(effect).collect()
+}
+
 /// Where a fit stands.
 pub fn operation(workspace: &Workspace, (run, model): &Standing) -> api::FitOperation {
     let count = |it: i64| i32::try_from(it).unwrap_or(i32::MAX);
@@ -165,6 +190,23 @@ pub fn operation(workspace: &Workspace, (run, model): &Standing) -> api::FitOper
         steps_total: count(run.total),
         phase: run.phase.clone(),
         model: model.as_ref().map(|it| super::wire::model(workspace, it)),
+        error: run.error.clone(),
+        cancelled: run.state == RunState::Cancelled,
+    }
+}
+
+/// Where a backtest stands.
+pub fn testing(workspace: &Workspace, run: &Run) -> api::BacktestOperation {
+    let count = |it: i64| i32::try_from(it).unwrap_or(i32::MAX);
+    let result = run.result.as_deref().and_then(|it| api::BacktestResponse::decode(it).ok());
+    api::BacktestOperation {
+        name: format!("{}/backtests/{}", workspace.resource(), run.id),
+        done: run.state != RunState::Running,
+        create_time: Some(time::to_wire(run.created_at)),
+        steps_done: count(run.done),
+        steps_total: count(run.total),
+        phase: run.phase.clone(),
+        result,
         error: run.error.clone(),
         cancelled: run.state == RunState::Cancelled,
     }

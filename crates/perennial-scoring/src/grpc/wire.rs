@@ -68,6 +68,11 @@ pub fn model(workspace: &Workspace, it: &Registered) -> api::Model {
         hold_out: finding.hold_out.as_ref().map(reports::hold_out),
         ..api::Model::default()
     };
+    if let Some(refined) = &finding.refined {
+        message.trials = refined.trials.iter().map(reports::trial).collect();
+        message.effects = reports::effects(&refined.lens);
+        message.season = refined.lens.season.as_ref().map(|it| it.weights().to_vec()).unwrap_or_default();
+    }
     if let Some(fitted) = &finding.fitted {
         let report = &fitted.orders.report;
         message.distinct_history_count = int(report.rows);
@@ -136,6 +141,7 @@ pub fn score(workspace: &Workspace, it: &Score) -> api::Score {
             api::NextOrder { early_time: early, median_time: median, late_time: late, never: it.never }
         }),
         clv_percentile: predicted.then_some(it.brief.percentile),
+        clv_decile: it.brief.decile.filter(|_| predicted).map(Into::into),
         rfm: it.brief.rfm.map(|it| api::Rfm {
             recency: it.recency.into(),
             frequency: it.frequency.into(),
@@ -143,6 +149,11 @@ pub fn score(workspace: &Workspace, it: &Score) -> api::Score {
         }),
         overdue_time: it.brief.instants.map(|it| time::to_wire(it.overdue)),
         overdue_reason: it.brief.instants.map(|it| cause(it.cause).to_owned()).unwrap_or_default(),
+        effects: it
+            .effects
+            .iter()
+            .map(|(name, factor)| api::Factor { name: name.clone(), factor: *factor })
+            .collect(),
         lapse_time: it.brief.instants.map(|it| time::to_wire(it.lapse)),
         reactivated: it.reactivated,
     }

@@ -57,7 +57,7 @@ pub async fn write_days(
     Ok(())
 }
 
-/// All purchase days until the end of a day, customer by customer.
+/// All purchase days until the end of a day, customer by customer, with what was known at their first orders.
 pub async fn ledger(
     db: &impl ConnectionTrait,
     workspace: &Workspace,
@@ -69,6 +69,7 @@ pub async fn ledger(
     let mut ledger = Ledger::default();
     let (mut profile, mut day) = (Uuid::nil(), i64::MIN);
     let mut is_first = true;
+    let mut profiles: Vec<Uuid> = Vec::new();
     loop {
         let values = vec![
             workspace.as_str().into(),
@@ -91,8 +92,12 @@ pub async fn ledger(
                 profit: column(row, 4)?,
             };
             ledger.push(it, is_next);
+            if is_next {
+                profiles.push(owner);
+            }
         }
         if (rows.len() as i64) < CHUNK {
+            super::traits::mark(db, workspace, &profiles, &mut ledger).await?;
             return Ok(ledger);
         }
     }

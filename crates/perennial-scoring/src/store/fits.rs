@@ -1,4 +1,4 @@
-//! Fits under way and ended: where they stand, for whoever asks, in whatever process.
+//! Fits and backtests under way and ended: where they stand, for whoever asks, in whatever process.
 
 use perennial_store::{
     Column, ConnectionTrait, QueryResult, StoreError, Table, column, execute, insert_rows, query_one,
@@ -20,17 +20,36 @@ const RUNS: Table = Table {
         ("version", Column::BigInt),
         ("error", Column::Text),
         ("cancel", Column::BigInt),
+        ("task", Column::Text),
     ],
 };
 
-/// How a fit stands.
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A model is fitted.
+    Fit,
+    /// Models are tested on the past.
+    Backtest,
+}
+
+impl Task {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Backtest => "backtest",
+        }
+    }
+}
+
+/// How a fit or backtest stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
     /// Under way.
     Running,
-    /// It registered a model.
+    /// It registered a model, or found a result.
     Done,
-    /// It registered nothing.
+    /// Nothing came of it.
     Failed,
     /// It was asked to stop, and did.
     Cancelled,
@@ -51,9 +70,11 @@ impl RunState {
     }
 }
 
-/// A fit.
+/// A fit or a backtest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
+    /// Which of them.
+    pub task: Task,
     /// Its id.
     pub id: Uuid,
     /// When it began.
@@ -70,11 +91,13 @@ pub struct Run {
     pub phase: String,
     /// The model it registered.
     pub version: Option<i64>,
+    /// What it found, as the wire has it.
+    pub result: Option<Vec<u8>>,
     /// Why it failed.
     pub error: String,
 }
 
-/// Writes a new fit.
+/// Writes a new fit or backtest.
 pub async fn begin(db: &impl ConnectionTrait, workspace: &Workspace, it: &Run) -> Result<(), StoreError> {
     let row = vec![
         workspace.as_str().into(),
@@ -88,6 +111,7 @@ pub async fn begin(db: &impl ConnectionTrait, workspace: &Workspace, it: &Run) -
         it.version.into(),
         it.error.as_str().into(),
         0_i64.into(),
+        it.task.as_str().into(),
     ];
     insert_rows(db, &RUNS, vec![row], "").await?;
     Ok(())
@@ -124,8 +148,9 @@ pub async fn finish(
     id: Uuid,
     at: Timestamp,
     (state, version, error): (RunState, Option<i64>, &str),
+    result: Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE fit_run SET updated_at = $3, state = $4, version = $5, error = $6, phase = '', \
+    let sql = "UPDATE fit_run SET updated_at = $3, state = $4, version = $5, error = $6, result = $7, phase = '', \
                steps_done = CASE WHEN $4 = 'done' THEN steps_total ELSE steps_done END \
                WHERE workspace = $1 AND id = $2";
     let values = vec![
@@ -135,24 +160,46 @@ pub async fn finish(
         state.as_str().into(),
         version.into(),
         error.into(),
+        result.into(),
     ];
     execute(db, "noting the end of a fit", sql, values).await?;
     Ok(())
 }
 
-/// Asks a fit to stop. False if there is none under way by that id.
-pub async fn cancel(db: &impl ConnectionTrait, workspace: &Workspace, id: Uuid) -> Result<bool, StoreError> {
-    let sql = "UPDATE fit_run SET cancel = 1 WHERE workspace = $1 AND id = $2 AND state = 'running'";
-    Ok(execute(db, "cancelling a fit", sql, vec![workspace.as_str().into(), id.into()]).await? == 1)
+/// Asks a fit or backtest to stop. False if there is none under way by that id.
+pub async fn cancel(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    (task, id): (Task, Uuid),
+) -> Result<bool, StoreError> {
+    let sql =
+        "UPDATE fit_run SET cancel = 1 WHERE workspace = $1 AND id = $2 AND task = $3 AND state = 'running'";
+    let values = vec![workspace.as_str().into(), id.into(), task.as_str().into()];
+    Ok(execute(db, "cancelling a fit", sql, values).await? == 1)
 }
 
-const SELECT: &str = "SELECT id, created_at, updated_at, state, steps_done, steps_total, phase, version, error \
-                      FROM fit_run WHERE workspace = $1";
+/// Removes those that ended before an instant.
+pub async fn forget(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    task: Task,
+    before: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        "DELETE FROM fit_run WHERE workspace = $1 AND task = $2 AND state <> 'running' AND updated_at < $3";
+    let values = vec![workspace.as_str().into(), task.as_str().into(), micros(before).into()];
+    execute(db, "forgetting what is old", sql, values).await?;
+    Ok(())
+}
 
-fn read(row: &QueryResult) -> Result<Run, StoreError> {
+const SELECT: &str = "SELECT id, created_at, updated_at, state, steps_done, steps_total, phase, version, error, result \
+                      FROM fit_run WHERE workspace = $1 AND task = $2";
+
+fn read(task: Task, row: &QueryResult) -> Result<Run, StoreError> {
     let state: String = column(row, 3)?;
     let corrupt = || StoreError::Corrupt { what: "fit", reason: format!("state {state:?}") };
     Ok(Run {
+        task,
         id: column(row, 0)?,
         created_at: from_micros(column(row, 1)?),
         updated_at: from_micros(column(row, 2)?),
@@ -162,18 +209,20 @@ fn read(row: &QueryResult) -> Result<Run, StoreError> {
         phase: column(row, 6)?,
         version: column(row, 7)?,
         error: column(row, 8)?,
+        result: column(row, 9)?,
     })
 }
 
-/// One fit.
+/// One fit or backtest.
 pub async fn run(
     db: &impl ConnectionTrait,
     workspace: &Workspace,
-    id: Uuid,
+    (task, id): (Task, Uuid),
 ) -> Result<Option<Run>, StoreError> {
-    let sql = format!("{SELECT} AND id = $2");
-    let row = query_one(db, "a fit", &sql, vec![workspace.as_str().into(), id.into()]).await?;
-    row.as_ref().map(read).transpose()
+    let sql = format!("{SELECT} AND id = $3");
+    let values = vec![workspace.as_str().into(), task.as_str().into(), id.into()];
+    let row = query_one(db, "a fit", &sql, values).await?;
+    row.map(|row| read(task, &row)).transpose()
 }
 
 /// The latest fit that failed after an instant.
@@ -182,8 +231,8 @@ pub async fn failure_after(
     workspace: &Workspace,
     at: Timestamp,
 ) -> Result<Option<Run>, StoreError> {
-    let sql = format!("{SELECT} AND state = 'failed' AND updated_at > $2 ORDER BY updated_at DESC LIMIT 1");
-    let row =
-        query_one(db, "fits that failed", &sql, vec![workspace.as_str().into(), micros(at).into()]).await?;
-    row.as_ref().map(read).transpose()
+    let sql = format!("{SELECT} AND state = 'failed' AND updated_at > $3 ORDER BY updated_at DESC LIMIT 1");
+    let values = vec![workspace.as_str().into(), Task::Fit.as_str().into(), micros(at).into()];
+    let row = query_one(db, "fits that failed", &sql, values).await?;
+    row.map(|row| read(Task::Fit, &row)).transpose()
 }

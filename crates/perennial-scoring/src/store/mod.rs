@@ -4,22 +4,28 @@ mod days;
 mod fits;
 mod models;
 mod scores;
+mod traits;
 mod workspaces;
 
 pub use days::{DayKey, ledger, write_days};
-pub use fits::{Run, RunState, begin, cancel, failure_after, finish, run, step};
+pub use fits::{Run, RunState, Task, begin, cancel, failure_after, finish, forget, run, step};
 pub use models::{
     Asked, by_request, force, latest, list, model, newest_version, published, published_at,
     published_version, refused_after, register,
 };
 pub use scores::{Reach, ScoreRow, clv_values, profiles_after, rfm_table, rfm_values, totals, write_scores};
-pub use workspaces::{currency, due, postpone, write_currencies};
+pub use traits::write_traits;
+pub use workspaces::{advance, currency, due, postpone, waiting, write_currencies};
 
 use perennial_store::Migration;
 
 /// The service's own tables.
-pub const MIGRATIONS: [Migration; 2] =
-    [Migration { name: "scoring_0001", sql: FIRST }, Migration { name: "scoring_0002", sql: FITS }];
+pub const MIGRATIONS: [Migration; 4] = [
+    Migration { name: "scoring_0001", sql: FIRST },
+    Migration { name: "scoring_0002", sql: FITS },
+    Migration { name: "scoring_0003", sql: BACKTESTS },
+    Migration { name: "scoring_0004", sql: FIRST_ORDERS },
+];
 
 const FIRST: &str = "
 CREATE TABLE workspace (
@@ -95,5 +101,24 @@ CREATE TABLE fit_run (
     error TEXT NOT NULL,
     cancel BIGINT NOT NULL,
     PRIMARY KEY (workspace, id)
+);
+";
+
+const BACKTESTS: &str = "
+ALTER TABLE fit_run ADD COLUMN task TEXT NOT NULL DEFAULT 'fit';
+ALTER TABLE fit_run ADD COLUMN result {blob};
+";
+
+const FIRST_ORDERS: &str = "
+CREATE TABLE first_order (
+    workspace TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    channel TEXT,
+    category TEXT,
+    country TEXT,
+    coupon BIGINT NOT NULL,
+    units BIGINT NOT NULL,
+    value_minor BIGINT NOT NULL,
+    PRIMARY KEY (workspace, profile)
 );
 ";

@@ -3,7 +3,7 @@
 use perennial_store::{
     Column, ConnectionTrait, StoreError, Table, column, execute, insert_rows, query, query_one,
 };
-use perennial_types::{Currency, Timestamp, Workspace, micros};
+use perennial_types::{Currency, Timestamp, Workspace, from_micros, micros};
 
 const WORKSPACES: Table = Table {
     name: "workspace",
@@ -49,6 +49,35 @@ pub async fn due(db: &impl ConnectionTrait, at: Timestamp) -> Result<Vec<Workspa
                 .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })
         })
         .collect()
+}
+
+/// Workspaces whose next fit is not due yet, by name, each with when it will be.
+pub async fn waiting(
+    db: &impl ConnectionTrait,
+    at: Timestamp,
+) -> Result<Vec<(Workspace, Timestamp)>, StoreError> {
+    let sql = "SELECT workspace, next_fit FROM workspace WHERE next_fit > $1 ORDER BY workspace";
+    let rows = query(db, "fits that are not due", sql, vec![micros(at).into()]).await?;
+    rows.iter()
+        .map(|row| {
+            let name: String = column(row, 0)?;
+            let workspace = Workspace::parse(&name)
+                .map_err(|error| StoreError::Corrupt { what: "workspace", reason: error.to_string() })?;
+            Ok((workspace, from_micros(column(row, 1)?)))
+        })
+        .collect()
+}
+
+/// Claims a fit before it is due. False if another process claimed it.
+pub async fn advance(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    due: Timestamp,
+    next: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE workspace SET next_fit = $1 WHERE workspace = $2 AND next_fit = $3";
+    let values = vec![micros(next).into(), workspace.as_str().into(), micros(due).into()];
+    Ok(execute(db, "claiming a fit", sql, values).await? == 1)
 }
 
 /// Claims a due fit by setting the next one. False if another process claimed it.

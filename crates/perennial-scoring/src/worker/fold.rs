@@ -8,11 +8,13 @@ use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_feed::{Fold, FoldFault, Record, Turn};
 use perennial_rpc::facts::{self, About};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
-use perennial_types::{Currency, FactKind, ProfileId, Workspace, micros};
+use perennial_types::{Currency, FactKind, OrderChange, ProfileId, Workspace, micros};
+use sha2::{Digest, Sha256};
 
 use crate::config::Settings;
 use crate::domain::customer::{Change, Customer, Figures, PurchaseDay, difference};
 use crate::domain::model::InForce;
+use crate::domain::portrait::{Portrait, Traits};
 use crate::domain::score::{Brief, Judge};
 use crate::store::{self, DayKey, ScoreRow};
 
@@ -38,6 +40,8 @@ pub enum Row {
     Score(Workspace, ProfileId, Option<ScoreRow>),
     /// A workspace with orders.
     Currency(Workspace, Currency),
+    /// What was known at a first order, or that there is none.
+    Traits(Workspace, ProfileId, Option<Traits>),
 }
 
 impl ScoreFold {
@@ -119,6 +123,9 @@ impl ScoreFold {
         for day in gone {
             turn.row(Row::Day((workspace.clone(), profile, day), None));
         }
+        if figures.traits != before.traits {
+            turn.row(Row::Traits(workspace.clone(), profile, figures.traits.clone()));
+        }
         if before.orders == 0
             && figures.orders > 0
             && let Some(currency) = customer.currency()
@@ -127,14 +134,26 @@ impl ScoreFold {
         }
         // An order that was never placed, or never counted, is no news.
         if before.orders > 0 || figures.orders > 0 {
-            publish(&judge, turn, &figures, customer.reactivated);
+            publish(&judge, turn, &figures, customer, true);
         }
     }
 }
 
-/// Appends the score and leaves its row.
-fn publish(judge: &Judge<'_>, turn: &mut Turn<Row>, figures: &Figures, reactivated: bool) {
+/// Appends the score and leaves its row; without need only if it differs from what was told last by more than rounding.
+fn publish(
+    judge: &Judge<'_>,
+    turn: &mut Turn<Row>,
+    figures: &Figures,
+    customer: &mut Customer,
+    needed: bool,
+) {
     let brief = judge.brief(figures, turn.at());
+    let message = message(judge, figures, &brief, customer.reactivated);
+    let told = print(&message);
+    if !needed && told == customer.told {
+        return;
+    }
+    customer.told = told;
     let row = figures.last.map(|last| ScoreRow {
         orders: figures.orders.into(),
         purchase_days: i64::try_from(figures.days.len()).unwrap_or(i64::MAX),
@@ -147,7 +166,41 @@ fn publish(judge: &Judge<'_>, turn: &mut Turn<Row>, figures: &Figures, reactivat
         at: turn.at(),
     });
     turn.row(Row::Score(turn.workspace().clone(), turn.profile(), row));
-    turn.append(SCORE_UPDATED, &message(judge, figures, &brief, reactivated));
+    turn.append(SCORE_UPDATED, &message);
+}
+
+/// What readers can tell apart: chances and counts to the fourth decimal, percentiles to the third, money to the minor unit,
+/// instants to the minute. Which model says so is none of it.
+fn print(it: &ScoreUpdated) -> u64 {
+    let decimals = |value: f64, factor: f64| (value * factor).round() as i64;
+    let minutes = |micros: i64| micros.div_euclid(60_000_000);
+    let seen = [
+        it.orders,
+        it.revenue_minor,
+        it.profit_minor,
+        it.last_order_micros,
+        it.first_order_micros,
+        decimals(it.p_alive, 1e4),
+        decimals(it.expected_orders_90d, 1e4),
+        it.expected_profit_90d_minor,
+        it.clv_12m_minor,
+        it.clv_12m_low_minor,
+        it.clv_12m_high_minor,
+        decimals(it.clv_percentile, 1e3),
+        minutes(it.overdue_micros),
+        minutes(it.lapse_micros),
+        i64::from(it.reactivated),
+        i64::from(it.recency_score),
+        i64::from(it.frequency_score),
+        i64::from(it.monetary_score),
+        // A first model is news, even of those of whom it says nothing.
+        i64::from(it.model.is_empty()),
+    ];
+    let bytes: Vec<u8> = seen.iter().flat_map(|it| it.to_le_bytes()).collect();
+    let hash = Sha256::digest(&bytes);
+    let first: [u8; 8] = std::array::from_fn(|i| hash[i]);
+    // Nought is for what was never told.
+    u64::from_le_bytes(first).max(1)
 }
 
 fn message(judge: &Judge<'_>, figures: &Figures, brief: &Brief, reactivated: bool) -> ScoreUpdated {
@@ -215,6 +268,10 @@ impl Fold for ScoreFold {
         let fact = facts::decode(&record.payload).map_err(FoldFault::poison)?;
         let FactKind::Order(order) = &fact.kind else { return Ok(()) };
         let before = state.figures(&self.settings.calendar);
+        if let OrderChange::Placed(placed) = order {
+            let (sources, id) = (&self.settings.sources, fact.id.simple().to_string());
+            state.meet(Portrait::of(id, fact.at, placed, &fact.properties, sources));
+        }
         match state.apply(fact.id, fact.at, order) {
             Change::Nothing => {}
             change => self.settle(book, turn, (&before, state.reactivated), state, change),
@@ -256,6 +313,7 @@ impl Fold for ScoreFold {
         for it in state.figures(&self.settings.calendar).days {
             turn.row(Row::Day((workspace.clone(), profile, it.day), None));
         }
+        turn.row(Row::Traits(workspace.clone(), profile, None));
         turn.row(Row::Score(workspace, profile, None));
         Ok(())
     }
@@ -272,6 +330,7 @@ impl Fold for ScoreFold {
             // Which model was in force when the latest order came is history: it is not judged again.
             fresh.reactivated = old.reactivated;
         }
+        fresh.told = old.told;
         let before = old.figures(&self.settings.calendar);
         let change = if same { Change::Amounts } else { Change::Purchases };
         self.settle(book, turn, (&before, old.reactivated), fresh, change);
@@ -292,7 +351,7 @@ impl Fold for ScoreFold {
         turn.set_historical(true);
         let figures = state.figures(&self.settings.calendar);
         if figures.orders > 0 {
-            publish(&self.judge(book, turn.workspace()), turn, &figures, state.reactivated);
+            publish(&self.judge(book, turn.workspace()), turn, &figures, state, false);
         }
         Ok(())
     }
@@ -301,6 +360,7 @@ impl Fold for ScoreFold {
         let mut days: BTreeMap<DayKey, Option<PurchaseDay>> = BTreeMap::new();
         let mut scores: BTreeMap<(Workspace, ProfileId), Option<ScoreRow>> = BTreeMap::new();
         let mut currencies: BTreeMap<Workspace, Currency> = BTreeMap::new();
+        let mut traits: BTreeMap<(Workspace, ProfileId), Option<Traits>> = BTreeMap::new();
         // Later rows of a batch replace earlier ones.
         for row in rows {
             match row {
@@ -313,10 +373,14 @@ impl Fold for ScoreFold {
                 Row::Currency(workspace, currency) => {
                     currencies.entry(workspace).or_insert(currency);
                 }
+                Row::Traits(workspace, profile, it) => {
+                    traits.insert((workspace, profile), it);
+                }
             }
         }
         store::write_days(tx, days).await?;
         store::write_scores(tx, scores).await?;
+        store::write_traits(tx, traits).await?;
         store::write_currencies(tx, currencies).await?;
         Ok(())
     }

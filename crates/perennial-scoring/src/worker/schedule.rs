@@ -83,6 +83,56 @@ impl Fitter {
                 warn!(%workspace, error = %perennial_rpc::Chain(&error), "no model could be fitted: the one before it goes on serving");
             }
         }
+        let waiting = match store::waiting(self.app.store.read(), instant).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                warn!(error = %perennial_rpc::Chain(&error), "what may drift cannot be read: tomorrow again");
+                return;
+            }
+        };
+        for (workspace, due) in waiting {
+            if let Err(error) = self.watch(&workspace, due, instant).await {
+                warn!(%workspace, error = %perennial_rpc::Chain(&error), "no model could be fitted after a drift: the one before it goes on serving");
+            }
+        }
+    }
+
+    /// Fits a model before it is due if orders no longer come as the one in force expects.
+    async fn watch(&self, workspace: &Workspace, due: Timestamp, instant: Timestamp) -> Result<(), Error> {
+        let app = &self.app;
+        let schedule = app.settings.schedule;
+        let (Some(interval), every @ 1..) = (schedule.interval, schedule.drift_check_days) else {
+            return Ok(());
+        };
+        let Some(serving) = store::latest(app.store.read(), workspace).await? else { return Ok(()) };
+        // Days that are over.
+        let days = app.settings.calendar.day(instant).saturating_sub(serving.finding.cutoff_day) - 1;
+        if serving.finding.fitted.is_none() || days < every || days % every != 0 {
+            return Ok(());
+        }
+        let drift = app.drift_at(workspace, instant).await?.1;
+        if !drift.is_drifting {
+            return Ok(());
+        }
+        let occasion = format!("fitted before it was due: {}", drift.verdict());
+        warn!(%workspace, model = %serving.label(), verdict = %drift.verdict(), "orders drift from the model");
+        let tx = app.store.write().await?;
+        let claimed = store::advance(&tx, workspace, due, following(instant, interval)).await?;
+        perennial_store::Store::commit(tx).await?;
+        if !claimed {
+            return Ok(());
+        }
+        let request = FitRequest {
+            kind: schedule.kind,
+            cutoff: None,
+            publish: true,
+            scheduled: true,
+            refine: None,
+            keeps: false,
+            occasion: Some(occasion),
+            id: None,
+        };
+        self.carry_out(workspace, request, instant).await
     }
 
     async fn fit(&self, workspace: &Workspace, instant: Timestamp) -> Result<(), Error> {
@@ -97,7 +147,7 @@ impl Fitter {
             return Ok(());
         }
         // Claimed first: a fit that fails is tried again when the next is due, not every day.
-        let next = instant.checked_add(interval - SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+        let next = following(instant, interval);
         let tx = app.store.write().await?;
         let claimed = store::postpone(&tx, workspace, instant, next).await?;
         perennial_store::Store::commit(tx).await?;
@@ -111,11 +161,24 @@ impl Fitter {
         });
         let request = FitRequest {
             kind: schedule.kind.or(chosen),
+            refine: None,
+            keeps: schedule.kind.is_none() && chosen.is_some(),
+            occasion: None,
             cutoff: None,
             publish: true,
             scheduled: true,
             id: None,
         };
+        self.carry_out(workspace, request, instant).await
+    }
+
+    async fn carry_out(
+        &self,
+        workspace: &Workspace,
+        request: FitRequest,
+        instant: Timestamp,
+    ) -> Result<(), Error> {
+        let app = &self.app;
         let found = app.fit(workspace, request, instant, Box::new(|_| false)).await;
         if let Err(error @ Error::Fit(_)) = &found {
             app.note_failure(workspace, instant, error).await?;
@@ -131,6 +194,11 @@ impl Fitter {
         }
         Ok(())
     }
+}
+
+/// When the next fit is due: a little before a whole interval, so that checks at the same hour meet it.
+fn following(instant: Timestamp, interval: SignedDuration) -> Timestamp {
+    instant.checked_add(interval - SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// The first check after an instant.

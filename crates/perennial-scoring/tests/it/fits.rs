@@ -1,14 +1,15 @@
 //! Fitting, publishing, and what publication does to scores.
 
 use perennial_api::scoring::v1::{
-    BacktestRequest, BatchGetScoresRequest, CancelFitRequest, ExplainScoreRequest, ExportScoresRequest,
-    FitModelRequest, FitOperation, GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest,
-    ListModelsRequest, ModelState, Score, StartFitRequest,
+    BacktestOperation, BacktestRequest, BatchGetScoresRequest, CancelBacktestRequest, CancelFitRequest,
+    ExplainScoreRequest, ExportScoresRequest, FitModelRequest, FitOperation, GetBacktestRequest,
+    GetDriftRequest, GetFitRequest, GetModelRequest, GetScoreRequest, ListModelsRequest, ModelState, Score,
+    StartBacktestRequest, StartFitRequest,
 };
 use perennial_scoring::Config;
 use tonic::Code;
 
-use crate::shop::{PARENT, Shop, databases, day, orders, placed, profile, refunded};
+use crate::shop::{PARENT, Shop, caches, databases, day, orders, placed, profile, refunded};
 
 /// A shop without fits on schedule, 300 customers in its first year.
 async fn with_customers(database: (perennial_store::DatabaseConfig, tempfile::TempDir)) -> Shop {
@@ -43,6 +44,11 @@ async fn a_published_model_scores_everybody_anew() {
             assert!(score.next_order.unwrap().never >= 0.0);
         }
         assert_eq!(shop.updates(profile(7)).await.len(), before + 1);
+        // The same orders give the same model: it is published, and as nothing that is told has changed, nothing is told.
+        let again = shop.fit("auto", "", true).await.unwrap();
+        assert_eq!((again.version, &again.parameters), (2, &model.parameters));
+        assert_eq!(shop.score(profile(7)).await.unwrap().model, format!("{}@2", model.kind));
+        assert_eq!(shop.updates(profile(7)).await.len(), before + 1);
 
         let summary = shop.summary().await;
         assert_eq!(summary.customer_count, 300);
@@ -54,7 +60,7 @@ async fn a_published_model_scores_everybody_anew() {
 
         // Somebody new is scored by the model at once.
         shop.receive(vec![(profile(1_000), day(20_360), placed("new", 5_000))]).await;
-        assert_eq!(shop.updates(profile(1_000)).await.pop().unwrap().model, format!("{}@1", model.kind));
+        assert_eq!(shop.updates(profile(1_000)).await.pop().unwrap().model, format!("{}@2", model.kind));
         shop.close().await;
     }
 }
@@ -151,13 +157,13 @@ async fn a_fit_goes_on_by_itself_tells_how_far_it_is_and_can_be_stopped() {
                 kind: kind.to_owned(),
                 cutoff_date: cutoff.to_owned(),
                 publish: true,
-                request_id: String::new(),
+                ..FitModelRequest::default()
             }),
         };
         let begun = shop.client.clone().start_fit(start("auto", "")).await.unwrap().into_inner();
         assert!(!begun.done && begun.name.starts_with("workspaces/main/fits/"), "{begun:?}");
         let done = ended(&shop, &begun.name).await;
-        assert_eq!((done.steps_done, done.steps_total, done.error.as_str()), (17, 17, ""));
+        assert_eq!((done.steps_done, done.steps_total, done.error.as_str()), (18, 18, ""));
         let model = done.model.unwrap();
         assert_eq!(model.state(), ModelState::Published);
 
@@ -186,6 +192,18 @@ async fn a_fit_goes_on_by_itself_tells_how_far_it_is_and_can_be_stopped() {
     }
 }
 
+/// Waits until a backtest has ended.
+async fn tested(shop: &Shop, name: &str) -> BacktestOperation {
+    loop {
+        let request = GetBacktestRequest { name: name.to_owned() };
+        let found = shop.client.clone().get_backtest(request).await.unwrap().into_inner();
+        if found.done {
+            return found;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backtest_compares_models_and_baselines_and_registers_nothing() {
     for database in databases("backtest") {
@@ -207,6 +225,33 @@ async fn a_backtest_compares_models_and_baselines_and_registers_nothing() {
         assert_eq!(weeks as i64, found.repeat_purchase_count + found.held_out_purchase_count);
         assert_eq!(found.deciles.len(), 10);
         assert_eq!(shop.summary().await.model, "");
+
+        // The same, going on by itself.
+        let start = |cutoff: &str| StartBacktestRequest { backtest: Some(request(cutoff, 120)) };
+        let begun = shop.client.clone().start_backtest(start("2025-05-09")).await.unwrap().into_inner();
+        assert!(!begun.done && begun.name.starts_with("workspaces/main/backtests/"), "{begun:?}");
+        let done = tested(&shop, &begun.name).await;
+        assert_eq!((done.steps_done, done.error.as_str(), done.cancelled), (done.steps_total, "", false));
+        assert!(done.steps_total > 10, "{}", done.steps_total);
+        assert_eq!(done.result, Some(found));
+        let begun = shop.client.clone().start_backtest(start("2025-05-09")).await.unwrap().into_inner();
+        let cancel = CancelBacktestRequest { name: begun.name.clone() };
+        shop.client.clone().cancel_backtest(cancel.clone()).await.unwrap();
+        let stopped = tested(&shop, &begun.name).await;
+        assert!(stopped.cancelled && stopped.result.is_none(), "{stopped:?}");
+        assert_eq!(shop.client.clone().cancel_backtest(cancel).await.unwrap().into_inner(), stopped);
+        let begun = shop.client.clone().start_backtest(start("2020-01-01")).await.unwrap().into_inner();
+        let failed = tested(&shop, &begun.name).await;
+        assert!(failed.error.contains("choose a later day") && failed.result.is_none(), "{failed:?}");
+        assert_eq!(shop.summary().await.failed_fit, "", "a backtest is no fit");
+        let fit = GetFitRequest { name: begun.name.replace("backtests", "fits") };
+        assert_eq!(shop.client.clone().get_fit(fit).await.unwrap_err().code(), Code::NotFound);
+        // After a week it is forgotten with the next one.
+        shop.until(day(20_368)).await;
+        let next = shop.client.clone().start_backtest(start("2020-01-01")).await.unwrap().into_inner();
+        tested(&shop, &next.name).await;
+        let get = GetBacktestRequest { name: begun.name };
+        assert_eq!(shop.client.clone().get_backtest(get).await.unwrap_err().code(), Code::NotFound);
 
         let early = shop.client.clone().backtest(request("2020-01-01", 120)).await.unwrap_err();
         assert!(early.message().contains("choose a later day"), "{early}");
@@ -265,27 +310,78 @@ async fn a_score_of_the_past_knows_the_orders_and_the_model_of_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_score_is_never_out_of_date() {
-    let mut shop = with_customers(databases("kept").remove(0)).await;
-    shop.fit("mbg-nbd", "", true).await.unwrap();
-    let hits = |shop: &Shop| shop.host.cache.counts().hits;
-    let first = shop.score(profile(7)).await.unwrap();
-    let before = hits(&shop);
-    assert_eq!(shop.score(profile(7)).await.unwrap(), first);
-    assert_eq!(hits(&shop), before + 1, "kept");
-    // Another order, another model, another day: each is another score, at once.
-    shop.receive(vec![(profile(7), day(20_360), placed("more", 5_000))]).await;
-    let more = shop.score(profile(7)).await.unwrap();
-    assert_eq!(more.orders, first.orders + 1);
-    shop.fit("bg-nbd", "", true).await.unwrap();
-    assert!(shop.score(profile(7)).await.unwrap().model.starts_with("bg-nbd@"));
-    shop.until(day(20_361)).await;
-    let later = shop.score(profile(7)).await.unwrap();
-    assert!(later.age_weeks > more.age_weeks);
-    assert_eq!(hits(&shop), before + 1, "none of them was kept");
-    let names = [7, 8].map(|n| format!("{PARENT}/profiles/{}", profile(n)));
-    let request = BatchGetScoresRequest { parent: PARENT.to_owned(), names: names.into() };
-    let both = shop.client.clone().batch_get_scores(request).await.unwrap().into_inner().scores;
-    assert_eq!((both.len(), &both[0]), (2, &later));
-    assert_eq!(hits(&shop), before + 2);
-    shop.close().await;
+    for cache in caches() {
+        let config = Config { fit_interval_days: 0, ..Config::default() };
+        let mut shop = Shop::open_with(databases("kept").remove(0), day(20_000), config, &cache).await;
+        shop.until(day(20_360)).await;
+        shop.receive(orders(300, 20_000, 20_360)).await;
+        // Redis keeps what earlier runs left; this run's customer is another one.
+        let unique = i64::from(uuid::Uuid::now_v7().as_u128() as u16) + 1;
+        shop.receive(vec![(profile(7), day(20_100), placed("unique", unique))]).await;
+        shop.fit("mbg-nbd", "", true).await.unwrap();
+        let hits = |shop: &Shop| shop.host.cache.counts().hits;
+        let first = shop.score(profile(7)).await.unwrap();
+        let before = hits(&shop);
+        assert_eq!(shop.score(profile(7)).await.unwrap(), first);
+        assert_eq!(hits(&shop), before + 1, "kept");
+        // Another order, another model, another day: each is another score, at once.
+        shop.receive(vec![(profile(7), day(20_360), placed("more", 5_000))]).await;
+        let more = shop.score(profile(7)).await.unwrap();
+        assert_eq!(more.orders, first.orders + 1);
+        shop.fit("bg-nbd", "", true).await.unwrap();
+        assert!(shop.score(profile(7)).await.unwrap().model.starts_with("bg-nbd@"));
+        shop.until(day(20_361)).await;
+        let later = shop.score(profile(7)).await.unwrap();
+        assert!(later.age_weeks > more.age_weeks);
+        assert_eq!(hits(&shop), before + 1, "none of them was kept");
+        let names = [7, 8].map(|n| format!("{PARENT}/profiles/{}", profile(n)));
+        let request = BatchGetScoresRequest { parent: PARENT.to_owned(), names: names.into() };
+        let both = shop.client.clone().batch_get_scores(request).await.unwrap().into_inner().scores;
+        assert_eq!((both.len(), &both[0]), (2, &later));
+        assert_eq!(hits(&shop), before + 2);
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn percentiles_tenths_and_fifths_are_exact_against_the_published_edges() {
+    for database in databases("edges") {
+        let shop = with_customers(database).await;
+        shop.fit("mbg-nbd", "", true).await.unwrap();
+        let request = ExportScoresRequest { parent: PARENT.to_owned(), as_of_time: None };
+        let mut pages = shop.client.clone().export_scores(request).await.unwrap().into_inner();
+        let mut scores: Vec<Score> = Vec::new();
+        while let Some(page) = pages.message().await.unwrap() {
+            scores.extend(page.scores);
+        }
+        let n = scores.len();
+        let mut values: Vec<i64> = scores.iter().map(|it| it.values[0].expected_minor).collect();
+        values.sort_unstable();
+        // The k-th tenth ends with the value at rank ⌈n·k/10⌉.
+        let tenths: Vec<i64> = (1..10).map(|k| values[(n * k).div_ceil(10) - 1]).collect();
+        let fifths = |of: &dyn Fn(&Score) -> i64| -> Vec<i64> {
+            let mut all: Vec<i64> = scores.iter().map(of).collect();
+            all.sort_unstable();
+            (1..5).map(|k| all[(n * k).div_ceil(5) - 1]).collect()
+        };
+        let above = |edges: &[i64], value: i64| 1 + edges.iter().filter(|it| value > **it).count() as i32;
+        let last = |it: &Score| {
+            let at = it.last_order_time.unwrap();
+            at.seconds * 1_000_000 + i64::from(at.nanos / 1_000)
+        };
+        let mean = |it: &Score| it.revenue_minor.div_euclid(it.orders);
+        let (recency, frequency, monetary) = (fifths(&last), fifths(&|it| it.orders), fifths(&mean));
+        for it in &scores {
+            let value = it.values[0].expected_minor;
+            let share = values.partition_point(|other| *other <= value) as f64 / n as f64;
+            assert_eq!(it.clv_percentile, Some(share), "{}", it.name);
+            assert_eq!(it.clv_decile, Some(above(&tenths, value)), "{}", it.name);
+            let rfm = it.rfm.unwrap();
+            assert_eq!(rfm.recency, above(&recency, last(it)));
+            assert_eq!(rfm.frequency, above(&frequency, it.orders), "equal numbers share a score");
+            assert_eq!(rfm.monetary, above(&monetary, mean(it)));
+        }
+        assert!((1..=10).all(|tenth| scores.iter().any(|it| it.clv_decile == Some(tenth))));
+        shop.close().await;
+    }
 }

@@ -124,3 +124,42 @@ async fn data_that_teach_nothing_are_refused_by_the_service_with_what_to_do() {
     assert_eq!(shop.score(profile(6_000)).await.unwrap().x, 129);
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_odd_in_the_data_is_told_with_the_model() {
+    for database in crate::shop::databases("odd") {
+        let config = perennial_scoring::Config { fit_interval_days: 0, ..Default::default() };
+        let mut shop = Shop::open(database, day(FIRST), config).await;
+        shop.until(day(LAST)).await;
+        shop.receive(orders(200, FIRST, LAST)).await;
+        let plain = shop.fit("bg-nbd", "", false).await.unwrap();
+        assert_eq!(plain.fit_note, "");
+        // A till that sells every day is left out of the fit, and scored.
+        let till = (0..=LAST - FIRST).map(|n| (profile(7_000), day(FIRST + n), placed(format!("t{n}"), 900)));
+        shop.receive(till.collect()).await;
+        let with = shop.fit("bg-nbd", "", true).await.unwrap();
+        let note = format!("{:?}", with.fit_note);
+        if LAST - FIRST > 100 {
+            assert!(with.fit_note.contains("were left out of the fit: no person buys so often"), "{note}");
+            assert_eq!(with.parameters, plain.parameters);
+        }
+        assert!(shop.score(profile(7_000)).await.unwrap().x > 50);
+        shop.close().await;
+    }
+    for database in crate::shop::databases("heavy") {
+        let config = perennial_scoring::Config { fit_interval_days: 0, ..Default::default() };
+        let mut shop = Shop::open(database, day(FIRST), config).await;
+        shop.until(day(LAST)).await;
+        // Amounts so uneven that their mean does not exist: each customer's scale is a Pareto draw with a tail of 0.6.
+        let uneven = orders(400, FIRST, LAST).into_iter().enumerate().map(|(n, (profile, at, _))| {
+            let rank = (profile.0.as_u128() as u32 % 400 + 1) as f64 / 401.0;
+            (profile, at, placed(format!("h{n}"), (100.0 * rank.powf(-1.0 / 0.6)) as i64))
+        });
+        shop.receive(uneven.collect()).await;
+        let model = shop.fit("bg-nbd", "", false).await.unwrap();
+        let q = model.spend_parameters.iter().find(|it| it.name == "q").unwrap().value;
+        assert!(q <= 1.0, "q is {q}");
+        assert!(model.fit_note.contains("is valued by the median"), "{}", model.fit_note);
+        shop.close().await;
+    }
+}

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cdnow;
+mod finer;
 mod fits;
 mod live;
 mod schedule;

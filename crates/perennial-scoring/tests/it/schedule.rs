@@ -62,6 +62,40 @@ async fn a_model_is_fitted_every_week_once_there_are_enough_customers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn orders_that_stop_coming_as_expected_call_for_a_fit_before_it_is_due() {
+    for database in databases("drift") {
+        let config = Config { fit_interval_days: 300, drift_check_days: 14, ..Config::default() };
+        let mut shop = Shop::open(database, day(20_000), config).await;
+        live(&mut shop, 200, 20_000..20_110, 24).await;
+        let before = models(&shop).await;
+        let serving = before.iter().find(|it| it.state() == ModelState::Published).unwrap();
+        assert_eq!(before.len(), 1, "the next one is due in three hundred days");
+        // If nothing could be foretold yet, a model by hand may be watched, too.
+        let served = if serving.kind == "empirical" {
+            shop.fit("mbg-nbd", "", true).await.unwrap()
+        } else {
+            serving.clone()
+        };
+        assert_eq!(served.state(), ModelState::Published, "{}", served.reason);
+        let known = models(&shop).await.len();
+        // Nobody orders any more.
+        for n in 20_111..20_160 {
+            shop.until(day(n)).await;
+        }
+        let after = models(&shop).await;
+        assert!(after.len() > known, "{} models", after.len());
+        let fitted: Vec<&Model> =
+            after.iter().filter(|it| it.fit_note.contains("before it was due")).collect();
+        assert!(!fitted.is_empty(), "{after:?}");
+        assert!(fitted.iter().all(|it| it.fit_note.contains("orders came of")), "{fitted:?}");
+        // The world went on: what was published serves, and what was refused says so.
+        let summary = shop.summary().await;
+        assert!(!summary.model.is_empty());
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runs_publish_the_same_at_the_same_instants_however_time_is_sliced() {
     let mut runs = Vec::new();
     for hours in [24, 24, 6] {

@@ -37,6 +37,14 @@ pub struct Shop {
     facts: u128,
 }
 
+/// Where scores are kept: in memory and, where `PERENNIAL_TEST_REDIS` holds its URL, in Redis.
+pub fn caches() -> Vec<String> {
+    let mut found = vec!["memory".to_owned()];
+    #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where Redis is")]
+    found.extend(std::env::var("PERENNIAL_TEST_REDIS"));
+    found
+}
+
 /// The databases to test on: each with a name of its own.
 pub fn databases(test: &str) -> Vec<(DatabaseConfig, tempfile::TempDir)> {
     let folder = || tempfile::tempdir().unwrap();
@@ -57,11 +65,22 @@ pub fn databases(test: &str) -> Vec<(DatabaseConfig, tempfile::TempDir)> {
 impl Shop {
     /// Opens a shop at an instant.
     pub async fn open(
-        (database, folder): (DatabaseConfig, tempfile::TempDir),
+        database: (DatabaseConfig, tempfile::TempDir),
         start: Timestamp,
         config: Config,
     ) -> Self {
+        Self::open_with(database, start, config, "memory").await
+    }
+
+    /// Opens a shop with a cache somewhere.
+    pub async fn open_with(
+        (database, folder): (DatabaseConfig, tempfile::TempDir),
+        start: Timestamp,
+        config: Config,
+        cache: &str,
+    ) -> Self {
         let mut runtime = perennial_runtime::Config::default();
+        cache.clone_into(&mut runtime.cache.url);
         runtime.listen.set_port(0);
         runtime.http_listen.set_port(0);
         runtime.clock.simulated_from = Some(start);
@@ -162,7 +181,7 @@ impl Shop {
             kind: kind.to_owned(),
             cutoff_date: cutoff.to_owned(),
             publish,
-            request_id: String::new(),
+            ..FitModelRequest::default()
         };
         Ok(self.client.clone().fit_model(request).await?.into_inner())
     }

@@ -50,6 +50,38 @@ async fn orders_a_second() {
     }
 }
 
+/// How fast everybody is scored by a new model: the time of a fit that is published less that of one that is not.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn rescored_customers_a_second() {
+    for customers in [20_000_u32, 100_000] {
+        for database in databases("rescore") {
+            let config = Config { fit_interval_days: 0, refine: vec![], ..Config::default() };
+            let mut shop = Shop::open(database, day(20_000), config).await;
+            shop.until(day(20_360)).await;
+            let all = orders(customers, 20_000, 20_360);
+            let begun = orders(customers, 20_000, 20_300).len();
+            shop.receive(all.into_iter().take(begun).collect()).await;
+            for kind in ["mbg-nbd", "bg-nbd"] {
+                let began = Instant::now();
+                shop.fit(kind, "", false).await.unwrap();
+                let fit = began.elapsed().as_secs_f64();
+                let began = Instant::now();
+                let model = shop.fit(kind, "", true).await.unwrap();
+                shop.quiet().await;
+                let both = began.elapsed().as_secs_f64();
+                let took = (both - fit).max(1e-3);
+                eprintln!(
+                    "{customers} customers, {}: fit {fit:.2} s, re-scored in {took:.2} s, {:.0} a second",
+                    model.kind,
+                    f64::from(customers) / took
+                );
+            }
+            shop.close().await;
+        }
+    }
+}
+
 fn renamed(kind: FactKind, round: u32) -> FactKind {
     let FactKind::Order(perennial_types::OrderChange::Placed(mut it)) = kind else { return kind };
     it.order_id = format!("{round}-{}", it.order_id);

@@ -253,6 +253,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// How scores are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated text, with a header.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// Typed columns.
+    Parquet,
+}
+
 /// Customer value.
 #[derive(Debug, Subcommand)]
 pub enum Score {
@@ -264,6 +275,10 @@ pub enum Score {
         /// The last day whose orders count; today if left out
         #[arg(long, value_name = "YYYY-MM-DD")]
         cutoff: Option<String>,
+        /// What may make it finer if it proves itself on the hold-outs: season, covariates, channel, category, country, coupon,
+        /// auto (any of them) or none; what the settings say if left out and the model is auto
+        #[arg(long, value_name = "NAME")]
+        grouping: Option<String>,
         /// Let it serve all scores, if it passes its checks
         #[arg(long)]
         publish: bool,
@@ -283,11 +298,22 @@ pub enum Score {
         /// Any identifier
         customer: String,
     },
-    /// Write everybody's scores as CSV, or as JSON with -o json
+    /// Write everybody's scores as CSV, JSON or Parquet
+    #[command(after_help = "\
+Money is in minor units of the column currency, instants are UTC (in Parquet microseconds, with their type), what is not
+known is empty. docs/score-export.md names every column.
+
+Examples:
+  perennial score export > scores.csv
+  perennial score export --format parquet --file scores.parquet
+  perennial score export --as-of 2026-03-01 --file march.csv")]
     Export {
         /// Into this file; standard output if left out
         #[arg(long, short, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// csv, json or parquet; what the file's ending says if left out, else csv
+        #[arg(long, value_enum)]
+        format: Option<ExportFormat>,
         /// As of the end of this day (UTC) or this instant, by the model in force then
         #[arg(long, value_name = "YYYY-MM-DD")]
         as_of: Option<String>,

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use parquet::file::reader::FileReader;
+use parquet::record::RowAccessor;
+
 use crate::{Ran, perennial};
 
 /// Weekly and monthly buyers, some of whom leave, over sixty weeks: the same on every run.
@@ -93,6 +96,32 @@ fn a_model_is_tested_on_the_past_fitted_compared_and_explained() {
     let mut reader = csv::Reader::from_reader(exported.out.as_bytes());
     assert_eq!(reader.headers().unwrap().get(0), Some("profile"));
     assert_eq!(reader.records().filter(|it| it.is_ok()).count(), 260);
+    // The same as Parquet, by the file's ending.
+    let file = folder.path().join("scores.parquet");
+    let ran = perennial(&data, &["score", "export", "--file", &file.to_string_lossy()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let written =
+        parquet::file::reader::SerializedFileReader::new(std::fs::File::open(&file).unwrap()).unwrap();
+    let names: Vec<&str> =
+        written.metadata().file_metadata().schema_descr().columns().iter().map(|it| it.name()).collect();
+    assert_eq!(names, reader.headers().unwrap().iter().collect::<Vec<_>>());
+    let mut texts = csv::Reader::from_reader(exported.out.as_bytes());
+    let texts: Vec<csv::StringRecord> = texts.records().map(Result::unwrap).collect();
+    let rows: Vec<parquet::record::Row> = written.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), texts.len());
+    for (row, text) in rows.iter().zip(&texts) {
+        let at = |name: &str| names.iter().position(|it| *it == name).unwrap();
+        assert_eq!(row.get_string(at("profile")).unwrap(), &text[at("profile")]);
+        for amount in ["revenue_minor", "clv_12m_minor", "clv_12m_high_minor"] {
+            // The clock went on between the two exports: a day later a forecast may be another.
+            let (one, other) = (row.get_long(at(amount)).unwrap(), text[at(amount)].parse::<i64>().unwrap());
+            assert!((one - other).abs() <= 1 + other.abs() / 50, "{amount}: {one} and {other}");
+        }
+        let last =
+            jiff::Timestamp::from_microsecond(row.get_timestamp_micros(at("last_order")).unwrap()).unwrap();
+        assert_eq!(last.to_string(), text[at("last_order")]);
+    }
+    refused(perennial(&data, &["score", "export", "--format", "parquet"]), "name a file with --file");
     let past = perennial(&data, &["score", "export", "--as-of", "2024-02-01", "-o", "json"]).json();
     let past = past.as_array().unwrap();
     assert!(!past.is_empty() && past.len() < 260);

@@ -62,7 +62,7 @@ fn an_order_told_twice_is_scored_once() {
     assert_eq!(score.overdue_micros, 1_000_000 + 180 * 86_400_000_000, "the workspace's maximum");
     assert_eq!(score.lapse_micros, 1_000_000 + 365 * 86_400_000_000);
     assert_eq!((score.model.as_str(), score.clv_12m_minor), ("", 0));
-    assert_eq!(turn.rows().len(), 3, "a day, a score and the workspace's currency");
+    assert_eq!(turn.rows().len(), 4, "a day, what was known at it, a score and the workspace's currency");
 }
 
 #[test]
@@ -80,11 +80,15 @@ fn a_cancelled_order_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_visit_scores_without_touching_the_state() {
+fn a_visit_tells_only_what_has_changed() {
     let fold = ScoreFold::new(Arc::new(Config::default().settings().unwrap()));
     let (book, mut state, mut first) = (Book::new(), Customer::default(), turn());
     fold.apply(&book, &mut first, &mut state, &record(&order(1))).unwrap();
     let (before, mut visit) = (state.clone(), turn());
+    fold.visit(&book, &mut visit, &mut state, "publish").unwrap();
+    assert_eq!(state, before);
+    assert!(visit.appended().is_empty() && visit.rows().is_empty(), "without a model it says what it said");
+    state.told = 0;
     fold.visit(&book, &mut visit, &mut state, "publish").unwrap();
     assert_eq!(state, before);
     assert!(visit.historical(), "a new model starts nothing by itself");

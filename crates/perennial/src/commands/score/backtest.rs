@@ -1,13 +1,17 @@
-//! `perennial score backtest`: forecasts from a day in the past against what came.
+//! `perennial score backtest`: forecasts from a day in the past against what came. Shows how far it is, and stops it if the
+//! person does.
 
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
-use perennial_api::scoring::v1::{BacktestLine, BacktestRequest, BacktestResponse, SummarizeScoresRequest};
+use perennial_api::scoring::v1::{
+    BacktestLine, BacktestOperation, BacktestRequest, BacktestResponse, CancelBacktestRequest,
+    GetBacktestRequest, StartBacktestRequest, SummarizeScoresRequest,
+};
 use serde_json::{Map, Value, json};
 
 use super::model::{hold_out_json, members_json};
-use super::report;
+use super::{follow, report};
 use crate::output::{self, Align, Table};
 use crate::session::{Session, told};
 
@@ -23,7 +27,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let request =
         BacktestRequest { parent: session.parent(), cutoff_date: cutoff, horizon_days: days(horizon)? };
-    let found = session.scoring().backtest(request).await.map_err(told)?.into_inner();
+    let found = tested(session, request).await?;
     if let Some(folder) = folder {
         let summary = SummarizeScoresRequest { parent: session.parent() };
         let summary = session.scoring().summarize_scores(summary).await.map_err(told)?.into_inner();
@@ -35,6 +39,29 @@ pub async fn run(
     }
     output::show(&as_text(&found))?;
     Ok(())
+}
+
+/// Begins a backtest and waits for its result.
+async fn tested(session: &Session, request: BacktestRequest) -> anyhow::Result<BacktestResponse> {
+    let request = StartBacktestRequest { backtest: Some(request) };
+    let begun = session.scoring().start_backtest(request).await.map_err(told)?.into_inner();
+    let stands = |it: &BacktestOperation| follow::Stands {
+        is_done: it.done,
+        steps: (it.steps_done, it.steps_total),
+        phase: it.phase.clone(),
+    };
+    let name = begun.name.clone();
+    let get = async || {
+        let request = GetBacktestRequest { name: name.clone() };
+        Ok(session.scoring().get_backtest(request).await.map_err(told)?.into_inner())
+    };
+    let cancel = async || {
+        let request = CancelBacktestRequest { name: name.clone() };
+        session.scoring().cancel_backtest(request).await.map_err(told)?;
+        Ok(())
+    };
+    let ended = follow::to_the_end(begun, stands, get, cancel).await?;
+    ended.result.ok_or_else(|| anyhow!("{}", ended.error))
 }
 
 /// Reads `39w`, `273d`, `2y` (of 365 days) or a number of days.

@@ -77,6 +77,7 @@ fn text(models: &[Model]) -> String {
             super::model::contenders(held),
             held.why
         ));
+        text.push_str(&super::model::finer(newest));
     }
     text
 }

@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod export;
 mod fit;
+mod follow;
 mod model;
 mod plot;
 pub mod predict;
@@ -23,12 +24,16 @@ pub use show::score_text;
 /// If scoring refuses: too few orders, an unknown model, nobody known by that name.
 pub async fn run(session: &Session, what: Score) -> anyhow::Result<()> {
     match what {
-        Score::Fit { model, cutoff, publish } => fit::run(session, model, cutoff, publish).await,
+        Score::Fit { model, cutoff, grouping, publish } => {
+            fit::run(session, (model, cutoff, grouping), publish).await
+        }
         Score::Compare { models } => compare::run(session, &models).await,
         Score::Show { customer: Some(customer) } => show::one(session, &customer).await,
         Score::Show { customer: None } => show::all(session).await,
         Score::Explain { customer } => explain::run(session, &customer).await,
-        Score::Export { file, as_of } => export::run(session, file.as_deref(), as_of.as_deref()).await,
+        Score::Export { file, format, as_of } => {
+            export::run(session, file.as_deref(), format, as_of.as_deref()).await
+        }
         Score::Backtest { cutoff, horizon, report } => {
             backtest::run(session, cutoff, &horizon, report.as_deref()).await
         }

@@ -28,6 +28,13 @@ pub fn model_json(it: &Model) -> Value {
             "margin": it.margin, "mean_value_minor": it.mean_value_minor,
             "second_purchase_days": it.second_purchase_days,
         })),
+        "trials": it.trials.iter().map(|it| json!({
+            "name": it.name, "gain": it.gain, "gain_error": it.gain_error, "judged": it.judged_count, "won": it.won,
+        })).collect::<Vec<_>>(),
+        "effects": it.effects.iter().map(|it| json!({
+            "name": it.name, "factor": it.factor, "customers": it.customer_count, "kept_share": it.kept_share,
+        })).collect::<Vec<_>>(),
+        "season": it.season,
         "members": members_json(&it.members), "hold_out": it.hold_out.as_ref().map(hold_out_json),
     })
 }
@@ -110,6 +117,44 @@ pub(super) fn state(it: &Model) -> &'static str {
     }
 }
 
+/// What might have made a model finer, and what does.
+pub(super) fn finer(it: &Model) -> String {
+    if it.trials.is_empty() {
+        return String::new();
+    }
+    let right = Align::Right;
+    let mut table =
+        Table::new([("finer by", Align::Left), ("gain in log score", right), ("", Align::Left)]).indented(2);
+    for it in &it.trials {
+        let gain = format!("{:+.4} ± {:.4}", it.gain, it.gain_error);
+        table.row([it.name.clone(), gain, if it.won { "serves" } else { "" }.to_owned()]);
+    }
+    let mut text = format!("\n{table}");
+    if !it.effects.is_empty() {
+        let mut table = Table::new([
+            ("first order", Align::Left),
+            ("orders ×", right),
+            ("customers", right),
+            ("own estimate kept", right),
+        ])
+        .indented(2);
+        for it in &it.effects {
+            table.row([
+                it.name.clone(),
+                format!("{:.2}", it.factor),
+                output::count(it.customer_count),
+                output::percent(it.kept_share),
+            ]);
+        }
+        text.push_str(&format!("\n{table}"));
+    }
+    if !it.season.is_empty() {
+        let parts: Vec<String> = it.season.iter().map(|it| format!("{it:.2}")).collect();
+        text.push_str(&format!("\n  season, by twelfths of the year: {}\n", parts.join(" ")));
+    }
+    text
+}
+
 /// A model in a few lines.
 #[must_use]
 pub fn model_text(it: &Model) -> String {
@@ -155,6 +200,7 @@ pub fn model_text(it: &Model) -> String {
     if let Some(held) = &it.hold_out {
         text.push_str(&format!("\n{}  {}\n", contenders(held), held.why));
     }
+    text.push_str(&finer(it));
     for note in [&it.fit_note, &it.reason] {
         if !note.is_empty() {
             text.push_str(&format!("  {note}\n"));

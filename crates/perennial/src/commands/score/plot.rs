@@ -35,6 +35,16 @@ fn reach(values: impl IntoIterator<Item = f64>) -> Range<f64> {
     0.0..if most > 0.0 { most * 1.05 } else { 1.0 }
 }
 
+/// A number along an axis: without decimals it does not need, thousands apart.
+fn tick(value: &f64) -> String {
+    if value.abs() < 10.0 && value.fract().abs() > 1e-6 {
+        return format!("{value:.1}");
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "an axis is not that long")]
+    let whole = value.round() as i64;
+    crate::output::count(whole)
+}
+
 /// Titles of a picture and its axes.
 pub struct Titles<'a> {
     /// Above it.
@@ -63,7 +73,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// Lines over a common axis, and a vertical mark if there is one.
-pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<f64>) -> anyhow::Result<String> {
+pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<(f64, &str)>) -> anyhow::Result<String> {
     drawn(|area| {
         let points = || lines.iter().flat_map(|it| it.points.iter());
         let (wide, high) = (reach(points().map(|it| it.0)), reach(points().map(|it| it.1)));
@@ -79,12 +89,18 @@ pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<f64>) -> anyh
             .configure_mesh()
             .x_desc(titles.x)
             .y_desc(titles.y)
+            .x_label_formatter(&tick)
+            .y_label_formatter(&tick)
             .light_line_style(WHITE)
             .draw()
             .map_err(failed)?;
-        if let Some(at) = mark {
-            let line = LineSeries::new([(at, 0.0), (at, top)], RGBColor(150, 150, 150).stroke_width(1));
-            chart.draw_series(line).map_err(failed)?;
+        if let Some((at, name)) = mark {
+            let grey = RGBColor(110, 110, 110);
+            chart
+                .draw_series(LineSeries::new([(at, 0.0), (at, top)], grey.stroke_width(1)))
+                .map_err(failed)?;
+            let text = Text::new(format!(" {name}"), (at, 0.06 * top), (FONT, 13).into_font().color(&grey));
+            chart.draw_series([text]).map_err(failed)?;
         }
         for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
             let series = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2));
@@ -125,6 +141,7 @@ pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyh
             .disable_x_mesh()
             .x_labels(pairs.len().max(1))
             .x_label_formatter(&|it| format!("{it:.0}"))
+            .y_label_formatter(&tick)
             .draw()
             .map_err(failed)?;
         let sides: [(Side, f64, RGBColor); 2] = [(|it| it.0, -0.38, EXPECTED), (|it| it.1, 0.02, ACTUAL)];
@@ -148,22 +165,86 @@ pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyh
     })
 }
 
-/// A table of shares from 0 to 1 as colours: `value(column, row)` over `columns` × `rows`, each a step along its axis.
+/// Bars next to each other, each under its own name.
+pub fn histogram(titles: &Titles<'_>, columns: &[(String, f64)]) -> anyhow::Result<String> {
+    drawn(|area| {
+        let high = reach(columns.iter().map(|it| it.1));
+        let mut chart = ChartBuilder::on(area)
+            .caption(titles.title, (FONT, 18))
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.5..columns.len().max(1) as f64 + 0.5, high)
+            .map_err(failed)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a column")]
+        let name = |at: &f64| {
+            let name =
+                columns.get((at.round().max(1.0) - 1.0) as usize).filter(|_| (at - at.round()).abs() < 0.01);
+            name.map(|it| it.0.clone()).unwrap_or_default()
+        };
+        chart
+            .configure_mesh()
+            .x_desc(titles.x)
+            .y_desc(titles.y)
+            .light_line_style(WHITE)
+            .disable_x_mesh()
+            .x_labels(columns.len().max(1))
+            .x_label_formatter(&name)
+            .y_label_formatter(&tick)
+            .draw()
+            .map_err(failed)?;
+        let bars = columns.iter().enumerate().map(|(i, it)| {
+            let from = i as f64 + 0.54;
+            Rectangle::new([(from, 0.0), (from + 0.92, it.1)], ACTUAL.filled())
+        });
+        chart.draw_series(bars).map_err(failed)?;
+        Ok(())
+    })
+}
+
+/// A table of shares from 0 to 1 as colours, beside the scale of them: `value(column, row)` over `columns` × `rows`, each a step along its axis.
 pub fn heat(
     titles: &Titles<'_>,
     (columns, rows): (u32, u32),
     (wide, high): (f64, f64),
     value: impl Fn(f64, f64) -> Option<f64>,
 ) -> anyhow::Result<String> {
-    drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
+    drawn(|sheet| {
+        let (area, scale) = sheet.split_horizontally(SIZE.0 - 84);
+        let mut legend = ChartBuilder::on(&scale)
+            .margin_top(44)
+            .margin_bottom(56)
+            .margin_right(48)
+            .margin_left(4)
+            .right_y_label_area_size(0)
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0)
+            .map_err(failed)?;
+        let steps = (0..50_u32).map(|n| {
+            let (from, to) = (f64::from(n) / 50.0, f64::from(n + 1) / 50.0);
+            Rectangle::new([(0.0, from), (1.0, to)], shade(from + 0.01).filled())
+        });
+        legend.draw_series(steps).map_err(failed)?;
+        for n in 0..=4_u32 {
+            let share = f64::from(n) / 4.0;
+            let text = Text::new(format!("  {share:.2}"), (1.0, share + 0.015), (FONT, 12).into_font());
+            legend.plotting_area().draw(&text).map_err(failed)?;
+        }
+        let mut chart = ChartBuilder::on(&area)
             .caption(titles.title, (FONT, 18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..wide, 0.0..high)
             .map_err(failed)?;
-        chart.configure_mesh().x_desc(titles.x).y_desc(titles.y).disable_mesh().draw().map_err(failed)?;
+        chart
+            .configure_mesh()
+            .x_desc(titles.x)
+            .y_desc(titles.y)
+            .x_label_formatter(&tick)
+            .y_label_formatter(&tick)
+            .disable_mesh()
+            .draw()
+            .map_err(failed)?;
         let (w, h) = (wide / f64::from(columns), high / f64::from(rows));
         let cells = (0..columns).flat_map(|c| (0..rows).map(move |r| (f64::from(c), f64::from(r))));
         let cells = cells.filter_map(|(c, r)| {
@@ -203,7 +284,9 @@ mod tests {
         let titles = Titles { title: "a < b", x: "x", y: "y" };
         let line = Line { name: "one", points: vec![(0.0, 1.0), (2.0, 3.0)] };
         for svg in [
-            lines(&titles, &[line], Some(1.0)).unwrap(),
+            lines(&titles, &[line], Some((1.0, "cutoff"))).unwrap(),
+            histogram(&titles, &[("1".to_owned(), 3.0), ("2 +".to_owned(), 0.0)]).unwrap(),
+            histogram(&titles, &[]).unwrap(),
             lines(&titles, &[], None).unwrap(),
             bars(&titles, ["expected", "actual"], &[(1.0, 2.0), (f64::NAN, 0.0)]).unwrap(),
             bars(&titles, ["expected", "actual"], &[]).unwrap(),

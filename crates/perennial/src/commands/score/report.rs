@@ -7,7 +7,7 @@ use anyhow::Context;
 use perennial_api::scoring::v1::{BacktestResponse, Member, ScoreSummary};
 use perennial_clv::{Model, Stack, Summary, continuous_rate};
 
-use super::plot::{Line, Titles, bars, heat, lines};
+use super::plot::{Line, Titles, bars, heat, histogram, lines};
 use crate::output;
 
 /// Weeks of a year.
@@ -102,12 +102,12 @@ fn cumulative(it: &BacktestResponse) -> anyhow::Result<String> {
     let actual = Line { name: "actual", points: sums(|it| it.actual) };
     let expected = Line { name: "expected by the picked model", points: sums(|it| it.expected) };
     let titles = Titles { title: "Cumulative repeat purchases", x: "week", y: "purchases" };
-    lines(&titles, &[actual, expected], Some(age_weeks(it)))
+    lines(&titles, &[actual, expected], Some((age_weeks(it), "forecast from here")))
 }
 
 fn alive(model: &Model, age: f64) -> anyhow::Result<String> {
     let titles = Titles {
-        title: "P(alive): pale 0, deep blue 1",
+        title: "P(alive) by frequency and recency",
         x: "repeat purchases",
         y: "week of the last purchase",
     };
@@ -128,7 +128,8 @@ fn equal_value(model: &Model, age: f64) -> anyhow::Result<String> {
             let t_x = age * f64::from(step) / 60.0;
             Some((t_x, model.discounted(&Summary::new(x, t_x, age).ok()?, f64::INFINITY, rate)))
         };
-        (format!("{x} repeat purchases"), (1..=60).filter_map(at).collect::<Vec<_>>())
+        let name = if x == 1 { "1 repeat purchase".to_owned() } else { format!("{x} repeat purchases") };
+        (name, (1..=60).filter_map(at).collect::<Vec<_>>())
     });
     let curves: Vec<Line<'_>> =
         curves.iter().map(|(name, points)| Line { name, points: points.clone() }).collect();
@@ -142,15 +143,22 @@ fn equal_value(model: &Model, age: f64) -> anyhow::Result<String> {
 
 fn values(scores: &ScoreSummary) -> anyhow::Result<Option<String>> {
     let Some(clv) = &scores.clv else { return Ok(None) };
-    let pairs: Vec<(f64, f64)> = clv.bins.iter().map(|it| (it.customer_count as f64, 0.0)).collect();
-    let (first, last) =
-        (clv.bins.first().map_or(0, |it| it.from_minor), clv.bins.last().map_or(0, |it| it.from_minor));
-    let along = format!(
-        "predicted profit of 12 months: {} to {} and more, in {} steps",
-        output::money(first, &scores.currency),
-        output::money(last, &scores.currency),
-        pairs.len()
-    );
+    let decimals = clv.bins.last().is_some_and(|it| it.from_minor < 10_000);
+    let amount = |minor: i64| {
+        let text = output::money(minor, &scores.currency);
+        let number = text.split(' ').next().unwrap_or_default().to_owned();
+        if decimals { number } else { number.split('.').next().unwrap_or_default().to_owned() }
+    };
+    // Each column stands for the values from its name up to the next one's.
+    let columns: Vec<(String, f64)> = clv
+        .bins
+        .iter()
+        .map(|it| {
+            let open = if it.to_minor.is_none() { " +" } else { "" };
+            (format!("{}{open}", amount(it.from_minor)), it.customer_count as f64)
+        })
+        .collect();
+    let along = format!("predicted profit of 12 months from … on, {}", scores.currency);
     let titles = Titles { title: "Customers by predicted value", x: &along, y: "customers" };
-    Ok(Some(bars(&titles, ["customers", ""], &pairs)?))
+    Ok(Some(histogram(&titles, &columns)?))
 }

@@ -77,10 +77,16 @@ pub fn score_text(it: &Scored) -> String {
         let band = band.unwrap_or_default();
         text.push_str(&format!("  P(alive)          {alive:>14.2}  next order: median {median}, {band}\n"));
     }
+    if !it.effects.is_empty() {
+        let all: Vec<String> =
+            it.effects.iter().map(|it| format!("{} × {:.2}", it.name, it.factor)).collect();
+        text.push_str(&format!("  first order       {:>14}  orders {}\n", "", all.join(", ")));
+    }
     if let Some(rfm) = &it.rfm {
         let percentile = it.clv_percentile.map(|it| format!("percentile {it:.2}")).unwrap_or_default();
+        let tenth = it.clv_decile.map(|it| format!(", tenth {it} of 10")).unwrap_or_default();
         let cells = format!("{}-{}-{}", rfm.recency, rfm.frequency, rfm.monetary);
-        text.push_str(&format!("  RFM               {cells:>14}  {percentile}\n"));
+        text.push_str(&format!("  RFM               {cells:>14}  {percentile}{tenth}\n"));
     }
     text.push_str(&format!(
         "  overdue           {:>14}  {}\n  lapses            {:>14}\n",
@@ -124,7 +130,8 @@ pub(super) fn score_json(it: &Scored) -> Value {
             "early_time": at(&it.early_time), "median_time": at(&it.median_time),
             "late_time": at(&it.late_time), "never": it.never,
         })),
-        "clv_percentile": it.clv_percentile,
+        "effects": it.effects.iter().map(|it| json!({ "name": it.name, "factor": it.factor })).collect::<Vec<_>>(),
+        "clv_percentile": it.clv_percentile, "clv_decile": it.clv_decile,
         "rfm": it.rfm.as_ref().map(|it| json!([it.recency, it.frequency, it.monetary])),
         "overdue_time": at(&it.overdue_time), "overdue_reason": it.overdue_reason,
         "lapse_time": at(&it.lapse_time), "reactivated": it.reactivated,
