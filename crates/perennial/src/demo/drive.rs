@@ -175,7 +175,13 @@ impl Driver<'_> {
             events.extend(wire::event(customer, it));
             walks.entry(it.customer).or_default().extend(self.step(&it.what));
         }
+        let withdrawn = walks.values().flatten().any(|it| matches!(it, Step::Press(..)));
         self.browser.walk(walks.into_values().collect()).await?;
+        if withdrawn {
+            // The withdrawal reaches the log by notification's outbox. What the same customer does next must come after it,
+            // or two runs may differ in who still enters a campaign.
+            self.quiet().await?;
+        }
         let mut rest = events.into_iter().peekable();
         while rest.peek().is_some() {
             let events: Vec<Event> = rest.by_ref().take(BATCH).collect();

@@ -274,7 +274,7 @@ fn order_row(
             more.insert(key.to_owned(), amount(name, &text, of, comma)?.into());
         }
     }
-    for name in ["coupon", "email"] {
+    for name in ["coupon", "email", "channel", "country"] {
         if let Some(text) = reading.text(name) {
             more.insert(name.to_owned(), text.into());
         }

@@ -55,6 +55,8 @@ const ORDERS: &[Field] = &[
     field("cost", &["cost", "cost_total", "cogs"], false),
     field("coupon", &["coupon", "coupon_code", "voucher"], false),
     field("email", &["email", "email_address", "customer_email"], false),
+    field("channel", &["channel", "acquisition_channel", "utm_medium", "source", "utm_source"], false),
+    field("country", &["country", "country_code", "shipping_country"], false),
     field("product", &["product", "product_id", "sku", "stock_code", "item_id"], false),
     field("product_name", &["product_name", "description", "item_name"], false),
     field("category", &["category", "product_category"], false),

@@ -16,7 +16,7 @@ pub struct OrderRow {
     pub order: Option<String>,
     /// Revenue, as decimal text.
     pub revenue: String,
-    /// Everything else that Order Completed may say: discount, cost_total, coupon, currency, email.
+    /// Everything else that Order Completed may say: discount, cost_total, coupon, currency, email, channel, country.
     pub more: Map<String, Value>,
     /// The product, if the row names one.
     pub product: Option<Map<String, Value>>,

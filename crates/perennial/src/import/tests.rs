@@ -101,8 +101,9 @@ async fn the_same_rows_give_the_same_ids_whatever_file_they_come_in() {
 #[tokio::test]
 async fn rows_of_one_order_become_its_lines() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "invoice;customer_id;date;amount;product;quantity;price\nA1;7;2026-01-01;10.00;soap;2;5.00\n\
-                A1;7;2026-01-01;2.50;rag;1;2.50\nA2;7;2026-01-02;1.00;rag;1;1.00\n";
+    let text = "invoice;customer_id;date;amount;product;quantity;price;channel;country\n\
+                A1;7;2026-01-01;10.00;soap;2;5.00;search;PT\nA1;7;2026-01-01;2.50;rag;1;2.50;search;PT\n\
+                A2;7;2026-01-02;1.00;rag;1;1.00;;\n";
     let path = file(folder.path(), "lines.csv", text.as_bytes());
     let (summary, events, _) = imported(plan(Kind::Orders, path), None).await.unwrap();
     assert_eq!((summary.rows, summary.items), (3, 2));
@@ -110,6 +111,11 @@ async fn rows_of_one_order_become_its_lines() {
     assert_eq!(json["order_id"], "A1");
     assert_eq!(json["revenue"], "12.50");
     assert_eq!(json["products"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&json["channel"], &json["country"]),
+        (&"search".into(), &"PT".into()),
+        "what cold starts go by"
+    );
 }
 
 #[tokio::test]
