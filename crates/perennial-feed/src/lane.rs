@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perennial_api::feed::v1 as wire;
-use perennial_store::{Backend, Store};
+use perennial_store::Backend;
 use perennial_types::{Clock, Timestamp, from_micros, micros};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+mod hold;
+mod passing;
 mod plan;
 
 use plan::cut_at;
 
 use crate::feed::rows::Head;
 
-use crate::batch::{Batch, Incoming, Outcome, PartitionBatch};
-use crate::keep::{self, Key, Move};
+use crate::batch::{Batch, Incoming, PartitionBatch};
+use crate::keep::{self, Key};
 use crate::reader::Reader;
 use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source};
 
@@ -26,8 +28,6 @@ use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source};
 const MOST_RECORDS: usize = 500;
 /// Profiles whose timers fire in one transaction, at most (more only if they are due at the very same instant).
 const MOST_DUE: usize = 500;
-/// How long a checkpoint may lag behind records that concern nobody here.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When a source that did not answer is asked again, if the fold may go on without it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -209,57 +209,6 @@ impl<F: Fold> Lane<F> {
             || self.parts.values().any(|part| part.sources.iter().any(more))
     }
 
-    async fn load(&mut self) -> Result<(), FeedError> {
-        let reader = self.reader.clone();
-        let partitions: Vec<u16> = self.parts.keys().copied().collect();
-        let feeds: Vec<&str> = reader.sources.iter().map(|it| &*it.name).collect();
-        let tx = reader.store.write().await?;
-        keep::ensure_checkpoints(&tx, &reader.name, &feeds, &partitions).await?;
-        let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
-        let heads = reader.feed.heads_in(&tx, &partitions).await?;
-        for (partition, part) in &mut self.parts {
-            part.progress = heads.get(partition).map_or(Progress::START, |it| it.progress);
-            part.written = part.progress;
-            for (source, fetched) in reader.sources.iter().zip(&mut part.sources) {
-                let (epoch, seq) =
-                    checkpoints.get(&(source.name.to_string(), *partition)).cloned().unwrap_or_default();
-                *fetched =
-                    Fetched { epoch, stored: seq, applied: seq, last: seq, head: seq, ..Fetched::default() };
-            }
-        }
-        self.next_due = keep::next_due(&tx, self.number).await?;
-        self.errands = keep::errands(&tx, self.number).await?;
-        Store::commit(tx).await?;
-        self.parked = reader.parked_in(&partitions).await?;
-        self.heard.clear();
-        self.loaded = true;
-        Ok(())
-    }
-
-    /// Begins a transaction that holds this lane, or fails if the lane has moved without us: then everything in memory
-    /// is stale.
-    pub(crate) async fn begin(&mut self) -> Result<perennial_store::DatabaseTransaction, FeedError> {
-        let reader = self.reader.clone();
-        let partitions: Vec<u16> = self.parts.keys().copied().collect();
-        let tx = reader.store.write().await?;
-        let checkpoints = keep::lock_checkpoints(&tx, &reader.name, &partitions).await?;
-        let heads = reader.feed.heads_in(&tx, &partitions).await?;
-        for (partition, part) in &self.parts {
-            // Timers fire without moving a checkpoint, but never without moving the progress.
-            if heads.get(partition).map(|it| it.progress) != Some(part.written) {
-                return Err(FeedError::Fenced);
-            }
-            for (source, fetched) in reader.sources.iter().zip(&part.sources) {
-                let key = (source.name.to_string(), *partition);
-                if checkpoints.get(&key).is_none_or(|(_, seq)| *seq != fetched.stored) {
-                    return Err(FeedError::Fenced);
-                }
-            }
-        }
-        self.heads = heads;
-        Ok(tx)
-    }
-
     async fn apply(
         &mut self,
         mut batches: BTreeMap<u16, PartitionBatch>,
@@ -345,192 +294,6 @@ impl<F: Fold> Lane<F> {
         }
     }
 
-    /// Checkpoints and progress after the batch. Only what moves is written: that nobody else has moved the rest was seen
-    /// when the lane was taken hold of.
-    fn moves(&self, outcome: &Outcome<F>) -> (Vec<Move>, BTreeMap<u16, Progress>) {
-        let mut moves = Vec::new();
-        let mut progress = BTreeMap::new();
-        for (partition, part) in &self.parts {
-            let batch = outcome.partitions.get(partition);
-            let taken = outcome.taken.get(partition).copied().unwrap_or_default();
-            let records = batch.and_then(|it| it.records.get(..taken)).unwrap_or_default();
-            for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
-                let last = records.iter().rev().find(|it| it.feed == source.name).map(|it| it.record.seq);
-                let to = last.unwrap_or(fetched.applied);
-                if to != fetched.stored {
-                    let (feed, epoch) = (source.name.to_string(), fetched.epoch.clone());
-                    moves.push(Move { feed, partition: *partition, epoch, from: fetched.stored, to });
-                }
-            }
-            let Some(batch) = batch else { continue };
-            let mut reached = batch.progress.unwrap_or(part.progress);
-            if let Some(first) = batch.records.get(taken) {
-                reached = reached.min(Progress::before(first.record.origin, first.rank == 0));
-            }
-            progress.insert(*partition, reached.max(part.progress));
-        }
-        (moves, progress)
-    }
-
-    /// Whether nothing of a batch can matter: then it is passed over without a transaction, and the checkpoints follow
-    /// a little later. So does the progress, where all who read it live and die with this process: after a crash
-    /// the same records are passed over again.
-    async fn is_irrelevant(
-        &mut self,
-        batches: &BTreeMap<u16, PartitionBatch>,
-        due_through: Timestamp,
-    ) -> Result<bool, FeedError> {
-        let records = || batches.values().flat_map(|it| &it.records).map(|it| &it.record);
-        let is_idle = self.parked.is_empty()
-            && self.condemned.is_none()
-            && self.next_due.is_none_or(|due| due > due_through)
-            && batches.keys().all(|partition| {
-                let demanded = self.reader.feed.demanded(*partition);
-                let awaited = self.reader.store.backend() == Backend::Postgres
-                    && self.parts.get(partition).is_some_and(|it| !it.progress.reaches(demanded));
-                !awaited
-            });
-        if !is_idle {
-            return Ok(false);
-        }
-        if !records().any(|it| it.is_merge() || self.reader.fold.concerns(it)) {
-            return Ok(true);
-        }
-        let Some(guess) = &self.book else { return Ok(false) };
-        if records().any(|it| self.matters(guess, it)) {
-            return Ok(false);
-        }
-        // Only definitions read now, after the records came, can say that nothing asks for them.
-        let tx = self.reader.store.write().await?;
-        let book = self.reader.fold.book(&tx).await.map_err(store_fault)?;
-        drop(tx);
-        let irrelevant = !records().any(|it| self.matters(&book, it));
-        self.book = Some(book);
-        Ok(irrelevant)
-    }
-
-    /// Whether a record is worth a turn.
-    pub(crate) fn matters(&self, book: &F::Book, record: &Record) -> bool {
-        let fold = &self.reader.fold;
-        record.is_merge() || (fold.concerns(record) && fold.matters(book, record))
-    }
-
-    fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {
-        let taken = batches.iter().map(|(partition, batch)| (*partition, batch.records.len())).collect();
-        let mut progress = BTreeMap::new();
-        if self.reader.store.backend() == Backend::Sqlite {
-            progress = batches.iter().filter_map(|(it, batch)| Some((*it, batch.progress?))).collect();
-            self.reader.feed.progressed(&progress);
-        }
-        self.advance(&taken, &progress);
-        for partition in batches.keys() {
-            let Some(part) = self.parts.get(partition) else { continue };
-            for (source, fetched) in self.reader.sources.iter().zip(&part.sources) {
-                self.reader.passed_over(&source.name, *partition, fetched.applied);
-            }
-        }
-        let soon = self.reader.clock.now().checked_add(PATIENCE).ok();
-        self.unsaved = self.unsaved.or(soon);
-    }
-
-    /// Writes down how far records that concern nobody here were passed over.
-    async fn save_positions(&mut self) -> Result<(), FeedError> {
-        let tx = self.begin().await?;
-        let (moves, _) = self.moves(&Outcome::nothing());
-        keep::move_checkpoints(&tx, &self.reader.name, &moves).await?;
-        let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
-        // Readers know it already.
-        drop(self.reader.feed.append_derived(&tx, &self.heads, Vec::new(), &progress).await?);
-        Store::commit(tx).await?;
-        self.positions_saved(&moves, &progress);
-        Ok(())
-    }
-
-    fn positions_saved(&mut self, moves: &[Move], progress: &BTreeMap<u16, Progress>) {
-        for (partition, reached) in progress {
-            if let Some(part) = self.parts.get_mut(partition) {
-                part.written = part.written.max(*reached);
-            }
-        }
-        for it in moves {
-            let Some(part) = self.parts.get_mut(&it.partition) else { continue };
-            for (source, fetched) in self.reader.sources.iter().zip(&mut part.sources) {
-                if *source.name == *it.feed {
-                    fetched.stored = it.to;
-                }
-            }
-        }
-        self.unsaved = None;
-    }
-
-    async fn commit(
-        &mut self,
-        tx: perennial_store::DatabaseTransaction,
-        moves: Vec<Move>,
-        outcome: Outcome<F>,
-        progress: &BTreeMap<u16, Progress>,
-    ) -> Result<BTreeMap<u16, usize>, FeedError> {
-        let reader = self.reader.clone();
-        keep::move_checkpoints(&tx, &reader.name, &moves).await?;
-        let parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
-        let mut changed = Vec::new();
-        let mut gone = Vec::new();
-        for (key, slot) in outcome.states {
-            if slot.gone {
-                if slot.loaded.is_some() {
-                    gone.push(key);
-                }
-            } else if slot.is_changed() || outcome.parked.contains_key(&key) {
-                let is_parked = parked.contains(&key);
-                changed.push((key, slot.now, is_parked));
-            }
-        }
-        let lane = self.number;
-        keep::save(&tx, |_| lane, &changed).await?;
-        keep::remove(&tx, &gone).await?;
-        keep::save_transfers(&tx, &outcome.departed).await?;
-        keep::remove_transfers(&tx, &outcome.arrived).await?;
-        let now = reader.clock.now();
-        crate::parked::park(&tx, &outcome.parked, &outcome.waiting, now).await?;
-        reader.fold.write(&tx, outcome.rows).await.map_err(store_fault)?;
-        let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
-        keep::save_commands(&tx, outcome.commands).await?;
-        let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
-        let next_due = keep::next_due(&tx, self.number).await?;
-        Store::commit(tx).await?;
-        self.positions_saved(&moves, progress);
-        self.next_due = next_due;
-        self.parked = parked;
-        reader.feed.announce(appended);
-        for target in targets {
-            reader.bell.ring(&reader.outbox_topic(target));
-        }
-        reader.has_moved();
-        Ok(outcome.taken)
-    }
-
-    fn advance(&mut self, taken: &BTreeMap<u16, usize>, progress: &BTreeMap<u16, Progress>) {
-        for (partition, part) in &mut self.parts {
-            if let Some(reached) = progress.get(partition) {
-                part.progress = part.progress.max(*reached);
-            }
-            let mut left = taken.get(partition).copied().unwrap_or_default();
-            while left > 0 {
-                let next = part
-                    .sources
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(rank, it)| it.buffer.front().map(|record| (record.origin, rank)))
-                    .min();
-                let Some(fetched) = next.and_then(|(_, rank)| part.sources.get_mut(rank)) else { break };
-                if let Some(record) = fetched.buffer.pop_front() {
-                    fetched.applied = record.seq;
-                }
-                left -= 1;
-            }
-        }
-    }
-
     /// Visits some profiles on the oldest errand that the present progress has reached.
     async fn visit(&mut self) -> Result<bool, FeedError> {
         let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
@@ -580,21 +343,6 @@ impl<F: Fold> Lane<F> {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.reader.clock
-    }
-
-    /// Commits what a request (a retry, a recomputation) left behind.
-    pub(crate) async fn commit_request(
-        &mut self,
-        tx: perennial_store::DatabaseTransaction,
-        outcome: Outcome<F>,
-        released: Option<Key>,
-    ) -> Result<(), FeedError> {
-        if let Some(key) = &released {
-            self.parked.remove(key);
-        }
-        let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
-        let moves = Vec::new();
-        self.commit(tx, moves, outcome, &progress).await.map(|_| ())
     }
 }
 
