@@ -4,6 +4,7 @@
 //! So nothing here fails. Whatever goes wrong with Redis is a miss, and is counted. Knows no service and no database.
 
 mod config;
+mod lease;
 mod memory;
 mod news;
 mod remote;
@@ -92,9 +93,7 @@ impl Cache {
             Backend::Redis(redis) => self.or_nothing(redis.get(&names).await),
         };
         found.resize(keys.len(), None);
-        let hits = found.iter().flatten().count() as u64;
-        self.tally.hits.fetch_add(hits, Ordering::Relaxed);
-        self.tally.misses.fetch_add(keys.len() as u64 - hits, Ordering::Relaxed);
+        self.count(found.iter().flatten().count(), keys.len());
         found
     }
 
@@ -147,6 +146,11 @@ impl Cache {
             misses: self.tally.misses.load(Ordering::Relaxed),
             errors: self.tally.errors.load(Ordering::Relaxed),
         }
+    }
+
+    fn count(&self, hits: usize, asked: usize) {
+        self.tally.hits.fetch_add(hits as u64, Ordering::Relaxed);
+        self.tally.misses.fetch_add((asked - hits) as u64, Ordering::Relaxed);
     }
 
     fn or_nothing<T: Default>(&self, result: Result<T, remote::Away>) -> T {

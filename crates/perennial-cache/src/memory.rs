@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use moka::Expiry;
 use moka::future::Cache;
+use moka::ops::compute::Op;
 use tokio::sync::broadcast;
+
+use crate::lease::LEASE;
 
 /// How many wake-ups a slow listener may be behind before it is told to look everywhere.
 const BACKLOG: usize = 1_024;
@@ -59,6 +62,27 @@ impl Memory {
 
     pub async fn put(&self, name: String, value: Bytes, lifetime: Duration) {
         self.entries.insert(name, Entry { value, lifetime }).await;
+    }
+
+    /// What stands under each name; where nothing does, `token` is put.
+    pub async fn lease(&self, names: &[String], token: &Bytes) -> Vec<Bytes> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            let vacant = async { Entry { value: token.clone(), lifetime: LEASE } };
+            found.push(self.entries.entry_by_ref(name).or_insert_with(vacant).await.into_value().value);
+        }
+        found
+    }
+
+    /// Puts each value where its lease still stands.
+    pub async fn fill(&self, fills: Vec<(String, Bytes, Bytes)>, lifetime: Duration) {
+        for (name, lease, value) in fills {
+            let put = |standing: Option<moka::Entry<String, Entry>>| {
+                let stands = standing.is_some_and(|it| it.value().value == lease);
+                std::future::ready(if stands { Op::Put(Entry { value, lifetime }) } else { Op::Nop })
+            };
+            self.entries.entry(name).and_compute_with(put).await;
+        }
     }
 
     pub async fn forget(&self, names: &[String]) {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue};
+use redis::{Client, Cmd, FromRedisValue, Pipeline};
 
 use crate::CacheError;
 use crate::config::shown;
+use crate::lease::LEASE;
 
 /// A cache that answers later than this is no help.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -20,6 +21,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Wake-ups are published under this name and a colon.
 pub const WAKE: &str = "perennial-wake";
+
+/// What stands there, or else the lease.
+const LEASE_OR_GET: &str = "local found = redis.call('GET', KEYS[1]) \
+                            if found then return found end \
+                            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
+                            return ARGV[1]";
+
+/// Puts a value if the lease still stands there.
+const FILL: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
+                    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
 
 #[derive(Clone)]
 pub struct Redis {
@@ -65,10 +76,29 @@ impl Redis {
     }
 
     pub async fn put(&self, name: &str, value: &[u8], lifetime: Duration) -> Result<(), Away> {
-        let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX));
         let mut command = redis::cmd("SET");
-        command.arg(name).arg(value).arg("PX").arg(millis);
+        command.arg(name).arg(value).arg("PX").arg(millis(lifetime));
         self.ask(&command).await
+    }
+
+    /// What stands under each name; where nothing does, `token` is put.
+    pub async fn lease(&self, names: &[String], token: &[u8]) -> Result<Vec<Bytes>, Away> {
+        let mut pipe = redis::pipe();
+        for name in names {
+            pipe.cmd("EVAL").arg(LEASE_OR_GET).arg(1).arg(name).arg(token).arg(millis(LEASE));
+        }
+        let found: Vec<Vec<u8>> = self.ask_all(&pipe).await?;
+        Ok(found.into_iter().map(Bytes::from).collect())
+    }
+
+    /// Puts each value where its lease still stands.
+    pub async fn fill(&self, fills: &[(String, Bytes, Bytes)], lifetime: Duration) -> Result<(), Away> {
+        let mut pipe = redis::pipe();
+        for (name, lease, value) in fills {
+            let put = pipe.cmd("EVAL").arg(FILL).arg(1).arg(name);
+            put.arg(lease.as_ref()).arg(value.as_ref()).arg(millis(lifetime)).ignore();
+        }
+        self.ask_all(&pipe).await
     }
 
     pub async fn forget(&self, names: &[String]) -> Result<(), Away> {
@@ -84,11 +114,22 @@ impl Redis {
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
-        if uptime() < self.paused_until.load(Ordering::Relaxed) {
-            return Err(Away);
-        }
-        let mut connection = self.connection.clone();
-        match command.query_async(&mut connection).await {
+        let mut connection = self.connection()?;
+        self.heard(command.query_async(&mut connection).await)
+    }
+
+    async fn ask_all<T: FromRedisValue>(&self, pipe: &Pipeline) -> Result<T, Away> {
+        let mut connection = self.connection()?;
+        self.heard(pipe.query_async(&mut connection).await)
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, Away> {
+        let is_paused = uptime() < self.paused_until.load(Ordering::Relaxed);
+        if is_paused { Err(Away) } else { Ok(self.connection.clone()) }
+    }
+
+    fn heard<T>(&self, answer: redis::RedisResult<T>) -> Result<T, Away> {
+        match answer {
             Ok(answer) => {
                 if self.paused_until.swap(0, Ordering::Relaxed) != 0 {
                     tracing::info!("the cache is back");
@@ -105,6 +146,10 @@ impl Redis {
             }
         }
     }
+}
+
+fn millis(lifetime: Duration) -> u64 {
+    u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX))
 }
 
 /// Milliseconds since this process first asked; at least one.

@@ -142,3 +142,57 @@ async fn a_wrong_url_is_refused_with_the_remedy_and_without_its_password() {
     assert!(refused.starts_with("cache.url") && refused.contains("redis://redis:6379/0"), "{refused}");
     assert!(!refused.contains("s3cret"), "{refused}");
 }
+
+/// Reads `key` through the cache from a database that holds `stored`, and lets `meanwhile` happen before it answers.
+async fn read(
+    cache: &Cache,
+    workspace: &Workspace,
+    stored: Option<Bytes>,
+    meanwhile: impl Future<Output = ()>,
+) -> (Option<Bytes>, bool) {
+    let mut asked = false;
+    let load = async |_: &[usize]| {
+        asked = true;
+        meanwhile.await;
+        Ok::<_, ()>(vec![stored])
+    };
+    let found = cache.through(workspace, &["profile/1"], LONG, load).await.unwrap();
+    (found.into_iter().next().unwrap(), asked)
+}
+
+#[tokio::test]
+async fn a_read_through_asks_the_database_once_and_again_after_a_change() {
+    for cache in caches() {
+        let workspace = workspace();
+        let nothing = || std::future::ready(());
+        assert_eq!(read(&cache, &workspace, bytes("old"), nothing()).await, (bytes("old"), true));
+        assert_eq!(read(&cache, &workspace, bytes("new"), nothing()).await, (bytes("old"), false));
+        cache.forget(&workspace, &["profile/1"]).await;
+        assert_eq!(read(&cache, &workspace, bytes("new"), nothing()).await, (bytes("new"), true));
+        // What is not there is not kept: it may come.
+        cache.forget(&workspace, &["profile/1"]).await;
+        assert_eq!(read(&cache, &workspace, None, nothing()).await, (None, true));
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_kept_after_it() {
+    for cache in caches() {
+        let workspace = workspace();
+        let change = cache.forget(&workspace, &["profile/1"]);
+        // It was right when it was read, so it is answered; nobody after may get it.
+        assert_eq!(read(&cache, &workspace, bytes("old"), change).await, (bytes("old"), true));
+        let next = read(&cache, &workspace, bytes("new"), std::future::ready(())).await;
+        assert_eq!(next, (bytes("new"), true));
+
+        // A second reader, while the first still reads, keeps nothing of its own.
+        cache.forget(&workspace, &["profile/1"]).await;
+        let second = async {
+            let read = read(&cache, &workspace, bytes("older"), std::future::ready(())).await;
+            assert_eq!(read, (bytes("older"), true));
+        };
+        assert_eq!(read(&cache, &workspace, bytes("newer"), second).await, (bytes("newer"), true));
+        let kept = read(&cache, &workspace, None, std::future::ready(())).await;
+        assert_eq!(kept, (bytes("newer"), false));
+    }
+}
