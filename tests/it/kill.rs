@@ -2,114 +2,9 @@
 //! the maildir once, and the books balance.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The binary that was built with this test.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let binary = folder.join("perennial");
-    assert!(
-        binary.exists(),
-        "{} is not built: cargo build -p perennial with the same profile",
-        binary.display()
-    );
-    binary
-}
-
-struct House {
-    folder: tempfile::TempDir,
-    grpc: SocketAddr,
-    http: SocketAddr,
-}
-
-/// A running server that does not outlive its test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A second `kill` of what is dead already changes nothing.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-impl House {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), grpc: free(), http: free() }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command.current_dir(self.folder.path());
-        command
-    }
-
-    fn serve(&self) -> Server {
-        let mut command = self.command();
-        command.arg("--data-dir").arg(self.data()).arg("serve");
-        command.args(["--listen", &self.grpc.to_string(), "--http-listen", &self.http.to_string()]);
-        command.env("PERENNIAL_TELEMETRY__LOG", "error");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        Server(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("serve.log")
-    }
-
-    fn ask(&self, arguments: &[&str]) -> serde_json::Value {
-        let output =
-            self.command().env("PERENNIAL_ADDR", self.grpc.to_string()).args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {said}\n{}",
-            std::fs::read_to_string(self.log()).unwrap()
-        );
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
-    }
-
-    fn wait_until_up(&self) {
-        for _ in 0..600 {
-            if TcpStream::connect(self.http).is_ok() && TcpStream::connect(self.grpc).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("not up after 30 s:\n{}", std::fs::read_to_string(self.log()).unwrap_or_default());
-    }
-
-    /// Sends a batch once; whether it was acknowledged.
-    fn post(&self, key: &str, body: &str) -> bool {
-        let send = || -> std::io::Result<bool> {
-            let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(1))?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            write!(
-                stream,
-                "POST /v1/batch HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-write-key: {key}\r\n\
-                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer.starts_with("HTTP/1.1 200"))
-        };
-        send().unwrap_or(false)
-    }
-}
+use crate::house::House;
 
 /// A zone in which it is noon now, so that quiet hours hold nothing back.
 fn noon() -> String {
@@ -157,7 +52,7 @@ fn what_was_acknowledged_counts_once_however_often_the_process_is_killed() {
     let rounds = std::env::var_os("PERENNIAL_TEST_KILLS")
         .and_then(|it| it.into_string().ok()?.parse().ok())
         .unwrap_or(5);
-    let house = House::new();
+    let house = House::new(&[]);
     let zone = noon();
     let mut serve = house.serve();
     house.wait_until_up();

@@ -3,4 +3,6 @@
 
 mod api_style;
 mod architecture;
+mod house;
 mod kill;
+mod tenants;

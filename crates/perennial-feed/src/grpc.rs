@@ -11,8 +11,8 @@ use perennial_api::feed::v1::{
     ListParkedProfilesResponse, ParkedProfile, PartitionRecords, ReadRequest, ReadResponse, Record,
     RetryParkedProfileRequest, RetryParkedProfileResponse,
 };
-use perennial_rpc::{Invalid, status};
-use perennial_types::{Detail, Fault, Kind, ProfileId, Workspace, micros, parse_resource};
+use perennial_rpc::{Invalid, resource, status, workspace};
+use perennial_types::{Detail, Fault, Kind, ProfileId, Workspace, micros};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -262,8 +262,7 @@ impl FeedService for Edge {
         request: Request<ListParkedProfilesRequest>,
     ) -> Result<Response<ListParkedProfilesResponse>, Status> {
         let request = request.into_inner();
-        let name = request.parent.strip_prefix("workspaces/").unwrap_or(&request.parent);
-        let workspace = Workspace::parse(name).map_err(|error| status(&Invalid::new("parent", error)))?;
+        let workspace = workspace("parent", &request.parent)?;
         let most = if request.page_size <= 0 { 100 } else { request.page_size.min(1_000) };
         // The token names the reader and the last profile that was shown.
         let (from, after) = match request.page_token.split_once('/') {
@@ -304,8 +303,7 @@ impl FeedService for Edge {
         request: Request<RetryParkedProfileRequest>,
     ) -> Result<Response<RetryParkedProfileResponse>, Status> {
         let request = request.into_inner();
-        let (workspace, id) = parse_resource(&request.profile, "profiles")
-            .map_err(|error| status(&Invalid::new("profile", error)))?;
+        let (workspace, id) = resource("profile", &request.profile, "profiles")?;
         let profile = ProfileId::parse(id).map_err(|error| status(&Invalid::new("profile", error)))?;
         let reader = self.readers.iter().find(|it| it.name() == request.consumer).ok_or_else(|| {
             let known: Vec<&str> = self.readers.iter().map(|it| it.name()).collect();

@@ -34,8 +34,8 @@ pub enum Error {
     /// There is no such product.
     #[error("product {0:?} is not in this workspace's catalogue: list its products")]
     NoProduct(String),
-    /// There is no such write key.
-    #[error("write key {0:?} does not exist: list the workspace's keys")]
+    /// There is no such key.
+    #[error("key {0:?} does not exist: list the workspace's keys")]
     NoKey(String),
     /// A field of a request is wrong.
     #[error("{field} {problem}")]
@@ -90,7 +90,7 @@ impl Fault for Error {
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
-            Self::NoKey(_) => "WRITE_KEY_NOT_FOUND",
+            Self::NoKey(_) => "KEY_NOT_FOUND",
             Self::Field { .. } => "INVALID_ARGUMENT",
             Self::CurrencyFixed(_) => "CURRENCY_FIXED",
             Self::Random => "NO_RANDOM_NUMBERS",
@@ -107,7 +107,7 @@ impl Fault for Error {
             }
             Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
             Self::NoProduct(id) => vec![Detail::Resource { kind: "Product", name: id.clone() }],
-            Self::NoKey(name) => vec![Detail::Resource { kind: "WriteKey", name: name.clone() }],
+            Self::NoKey(name) => vec![Detail::Resource { kind: "Key", name: name.clone() }],
             Self::Body(_) | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
         }
     }

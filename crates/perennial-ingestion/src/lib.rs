@@ -10,6 +10,7 @@ mod http;
 mod metrics;
 mod store;
 
+use perennial_api::access::v1::access_service_server::AccessServiceServer;
 use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use perennial_api::profile::v1::profile_service_server::ProfileServiceServer;
@@ -35,6 +36,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let app = app::App::new(config, opened, feed.clone(), host.clock.clone(), host.bell.clone()).await?;
     let edge = grpc::Edge::new(app.clone());
     let mut service = Service::new(NAME)
+        .grpc(perennial_rpc::server!(AccessServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(IngestionServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(CatalogServiceServer::new(edge)))

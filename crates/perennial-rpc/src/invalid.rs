@@ -9,6 +9,8 @@ use perennial_types::{Detail, Fault, Kind};
 pub struct Invalid {
     reason: Option<&'static str>,
     fields: Vec<(String, String)>,
+    /// A name that does not exist for this caller: then nothing else that is wrong is told.
+    unknown: Option<String>,
 }
 
 impl Invalid {
@@ -21,6 +23,11 @@ impl Invalid {
         invalid
     }
 
+    /// A field that names a workspace of others: to this caller it does not exist.
+    pub(crate) fn unknown(workspace: &str) -> Self {
+        Self { unknown: Some(workspace.to_owned()), ..Self::default() }
+    }
+
     /// Adds another wrong field.
     pub fn add(&mut self, field: impl Into<String>, problem: impl fmt::Display) {
         self.fields.push((field.into(), problem.to_string()));
@@ -28,6 +35,7 @@ impl Invalid {
 
     /// Adds what is wrong in a nested message, as found by its own parser, under the name of its field.
     pub fn add_within(&mut self, field: &str, inner: Self) {
+        self.unknown = self.unknown.take().or(inner.unknown);
         for (name, problem) in inner.fields {
             let path = if name.is_empty() { field.to_owned() } else { format!("{field}.{name}") };
             self.fields.push((path, problem));
@@ -47,6 +55,7 @@ impl Invalid {
             Ok(value) => Some(value),
             Err(other) => {
                 self.fields.extend(other.fields);
+                self.unknown = self.unknown.take().or(other.unknown);
                 None
             }
         }
@@ -57,7 +66,7 @@ impl Invalid {
     /// # Errors
     /// Itself, if a field is.
     pub fn into_result(self) -> Result<(), Self> {
-        if self.fields.is_empty() { Ok(()) } else { Err(self) }
+        if self.fields.is_empty() && self.unknown.is_none() { Ok(()) } else { Err(self) }
     }
 
     /// The fields and their problems.
@@ -68,6 +77,9 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(workspace) = &self.unknown {
+            return write!(f, "{workspace} is not known to this key: use names of the key's own workspace");
+        }
         for (n, (name, problem)) in self.fields.iter().enumerate() {
             let separator = if n == 0 { "" } else { "; " };
             write!(f, "{separator}{name} {problem}")?;
@@ -80,14 +92,17 @@ impl std::error::Error for Invalid {}
 
 impl Fault for Invalid {
     fn kind(&self) -> Kind {
-        Kind::Invalid
+        if self.unknown.is_some() { Kind::NotFound } else { Kind::Invalid }
     }
 
     fn reason(&self) -> &'static str {
-        self.reason.unwrap_or("INVALID_ARGUMENT")
+        if self.unknown.is_some() { "WORKSPACE_NOT_FOUND" } else { self.reason.unwrap_or("INVALID_ARGUMENT") }
     }
 
     fn details(&self) -> Vec<Detail> {
+        if let Some(name) = &self.unknown {
+            return vec![Detail::Resource { kind: "Workspace", name: name.clone() }];
+        }
         let field = |(name, problem): &(String, String)| Detail::Field {
             name: name.clone(),
             problem: problem.clone(),

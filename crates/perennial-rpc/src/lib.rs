@@ -5,6 +5,7 @@
 mod caller;
 mod chain;
 pub mod facts;
+mod identity;
 mod invalid;
 mod limits;
 mod page;
@@ -17,6 +18,7 @@ mod transport;
 
 pub use caller::{Caller, Key, REQUEST_ID, caller, request_id};
 pub use chain::Chain;
+pub use identity::Identity;
 pub use invalid::{Field, Invalid};
 pub use limits::{MAX_ANSWER, MAX_REQUEST};
 pub use page::{Page, page_size};

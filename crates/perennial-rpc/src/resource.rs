@@ -2,28 +2,40 @@
 
 use perennial_types::{Workspace, parse_resource};
 
+use crate::identity::is_visible;
 use crate::{Field, Invalid};
 
 /// Reads a field that holds `workspaces/{workspace}`, such as `parent`.
 ///
 /// # Errors
-/// [`Invalid`] naming the field and the form it must have.
+/// [`Invalid`] naming the field and the form it must have; or, for a caller with the key of another workspace, that it is
+/// not found.
 pub fn workspace(field: &str, name: &str) -> Result<Workspace, Invalid> {
     let bare = name.strip_prefix("workspaces/").and_then(|it| Workspace::parse(it).ok());
     let shown: String = name.chars().take(80).collect();
-    bare.ok_or_else(|| format!("is {shown:?}: use the form workspaces/{{workspace}}")).field(field)
+    let workspace =
+        bare.ok_or_else(|| format!("is {shown:?}: use the form workspaces/{{workspace}}")).field(field)?;
+    visible(workspace)
 }
 
 /// Reads a field that holds `workspaces/{workspace}/{collection}/{id}`, such as `name`; gives the workspace and the id.
 ///
 /// # Errors
-/// [`Invalid`] naming the field and the form it must have.
+/// [`Invalid`] naming the field and the form it must have; or, for a caller with the key of another workspace, that it is
+/// not found.
 pub fn resource<'a>(
     field: &str,
     name: &'a str,
     collection: &'static str,
 ) -> Result<(Workspace, &'a str), Invalid> {
-    parse_resource(name, collection).map_err(|problem| format!("is wrong: {problem}")).field(field)
+    let (workspace, id) =
+        parse_resource(name, collection).map_err(|problem| format!("is wrong: {problem}")).field(field)?;
+    Ok((visible(workspace)?, id))
+}
+
+/// The one place that every name of a request passes, and so the one that keeps workspaces apart at the edge.
+fn visible(workspace: Workspace) -> Result<Workspace, Invalid> {
+    if is_visible(&workspace) { Ok(workspace) } else { Err(Invalid::unknown(&workspace.resource())) }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use perennial_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
 use crate::telemetry::TelemetryConfig;
+use crate::{Secret, TlsConfig};
 
 /// Settings of the process. They stand at the top of the configuration, beside the sections of the services; so
 /// [`crate::load`], not serde, refuses names that nobody knows.
@@ -75,9 +75,14 @@ pub struct ClockConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Calls over the network must carry this as `authorization: Bearer …`, health and reflection excepted; calls to
-    /// peers carry it too. Empty: no token is asked for.
+    /// What services of one installation, and their operator, show each other as `authorization: Bearer …`: it opens
+    /// everything. Other callers show a key of their workspace. Calls to peers carry it. While it is empty and
+    /// `tls` has no certificate and ca, nobody is asked who they are: for development.
     pub token: Secret,
+    /// A token that is still taken, while processes change from it to `token`.
+    pub previous_token: Secret,
+    /// TLS of the gRPC port and of calls to peers.
+    pub tls: TlsConfig,
     /// The longest a call may take; a caller may ask for less.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub deadline: Duration,
@@ -101,6 +106,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             token: Secret::default(),
+            previous_token: Secret::default(),
+            tls: TlsConfig::default(),
             deadline: Duration::from_secs(60),
             max_in_flight: 1_024,
             max_connection_age: Duration::from_secs(600),
@@ -128,6 +135,15 @@ impl Config {
         if simulated && self.profile == Profile::Production {
             found.push("clock.simulated_from with profile = \"production\": remove one of them".to_owned());
         }
+        let asks = !self.server.token.is_empty() || self.server.tls.is_mutual();
+        if !asks && self.profile == Profile::Production {
+            found.push(
+                "neither server.token nor server.tls (certificate, key and ca) with profile = \"production\": anybody \
+                 could call; set one"
+                    .to_owned(),
+            );
+        }
+        found.extend(self.server.tls.problems());
         if self.replicas == 0 {
             found.push("replicas = 0: set how many processes like this one run, at least 1".to_owned());
         }

@@ -1,5 +1,5 @@
 //! What surrounds every gRPC call, in process or over the network: deadline, trace, one log line, one measurement; and
-//! over the network the limit of calls at a time, the token and the drain.
+//! over the network the limit of calls at a time, who calls and how far they may go, and the drain.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +12,7 @@ use futures::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use opentelemetry::metrics::Histogram;
-use perennial_rpc::{REQUEST_ID, caller, status};
+use perennial_rpc::{Identity, REQUEST_ID, caller, status};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,13 +24,15 @@ use tracing::Instrument;
 use crate::call::Call;
 use crate::config::ServerConfig;
 use crate::fault::{EdgeFault, panic_message};
-use crate::{Secret, telemetry};
+use crate::guard::Guard;
+use crate::telemetry;
+use crate::tls::Presented;
 
 /// Calls that wait for news, and would keep a process from ending.
 const LONG_POLLS: [&str; 1] = ["/perennial.feed.v1.FeedService/Read"];
 const WATCHES: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
 
-/// Services that need no token and are never refused.
+/// Services that ask nobody who they are and are never refused.
 const OPEN: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
 /// Tonic's own time-out answers `CANCELLED`; ours comes this much before it with what the caller can act on.
@@ -49,7 +51,7 @@ pub enum Door {
 #[derive(Debug)]
 pub struct Rules {
     deadline: Duration,
-    token: Secret,
+    guard: Guard,
     in_flight: Arc<Semaphore>,
     duration: Histogram<f64>,
     /// Cancelled when the process stops accepting: what only waits ends now.
@@ -59,12 +61,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn new(config: &ServerConfig) -> Self {
+    pub fn new(config: &ServerConfig, guard: Guard) -> Self {
         let meter = opentelemetry::global::meter("perennial.rpc");
         let duration = meter.f64_histogram("rpc.server.duration").with_unit("ms").build();
         Self {
             deadline: config.deadline,
-            token: config.token.clone(),
+            guard,
             in_flight: Arc::new(Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS))),
             duration,
             closing: CancellationToken::new(),
@@ -121,20 +123,29 @@ where
     let span = call.span();
     telemetry::trace_in(&span, request.headers());
     let open = OPEN.iter().any(|it| path.starts_with(it));
+    // Within the process services call each other; whoever they act for has passed this door before.
+    let mut identity = Identity::Service;
     if door == Door::Network && !open {
-        if !rules.token.is_empty() && !caller.key.is_some_and(|it| rules.token.is(it.expose())) {
-            return call.refuse(span.in_scope(|| status(&EdgeFault::NoToken)));
-        }
         match rules.in_flight.clone().try_acquire_owned() {
             Ok(permit) => call.hold(permit),
             Err(_) => return call.refuse(span.in_scope(|| status(&EdgeFault::Busy))),
+        }
+        let certificate = Presented::of(request.extensions());
+        let found = rules.guard.identify(caller.key.as_ref(), certificate).instrument(span.clone()).await;
+        let allowed = found.and_then(|found| match perennial_api::scope(&path) {
+            Some(scope) if !found.may(scope) => Err(EdgeFault::Denied(scope)),
+            _ => Ok(found),
+        });
+        match allowed {
+            Ok(found) => identity = found,
+            Err(fault) => return call.refuse(span.in_scope(|| status(&fault))),
         }
     }
     let asked = timeout_of(request.headers());
     let limit = asked.map_or(rules.deadline, |it| it.min(rules.deadline));
     let limit = limit.saturating_sub(MARGIN.min(limit / 2));
     let ends_with_us = door == Door::Network && LONG_POLLS.contains(&path.as_str());
-    let work = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
+    let work = AssertUnwindSafe(identity.calling(inner.oneshot(request))).catch_unwind();
     let answered = async {
         tokio::select! {
             biased;

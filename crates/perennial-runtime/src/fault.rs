@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perennial_api::access::v1::Scope;
 use perennial_types::{Detail, Fault, Kind};
 
 /// A call that reached no service, or got no answer from it.
@@ -16,9 +17,15 @@ pub enum EdgeFault {
     /// The process is going down.
     #[error("this process is stopping: try again at another one")]
     Stopping,
-    /// No token, or a wrong one.
-    #[error("the call carries no valid token: send authorization: Bearer with the token of this server")]
+    /// Neither a token nor a key nor a certificate, or one that is not good.
+    #[error("the call carries no valid key: send authorization: Bearer with an API key of the workspace")]
     NoToken,
+    /// Who calls may not do this.
+    #[error("the key lacks the scope {}: use a key that was made with it", .0.as_str_name())]
+    Denied(Scope),
+    /// Whether a key is good cannot be found out now.
+    #[error("keys cannot be looked up now: try again in a second")]
+    KeysAway,
     /// The service panicked.
     #[error("{method} panicked: {message}")]
     Panicked {
@@ -32,8 +39,9 @@ pub enum EdgeFault {
 impl Fault for EdgeFault {
     fn kind(&self) -> Kind {
         match self {
-            Self::NoPeer(_) | Self::Busy | Self::Stopping => Kind::Unavailable,
+            Self::NoPeer(_) | Self::Busy | Self::Stopping | Self::KeysAway => Kind::Unavailable,
             Self::NoToken => Kind::Unauthenticated,
+            Self::Denied(_) => Kind::Denied,
             Self::Panicked { .. } => Kind::Internal,
         }
     }
@@ -43,15 +51,19 @@ impl Fault for EdgeFault {
             Self::NoPeer(_) => "PEER_UNKNOWN",
             Self::Busy => "TOO_MANY_CALLS",
             Self::Stopping => "STOPPING",
-            Self::NoToken => "TOKEN_REQUIRED",
+            Self::NoToken => "KEY_REQUIRED",
+            Self::Denied(_) => "SCOPE_REQUIRED",
+            Self::KeysAway => "KEYS_UNAVAILABLE",
             Self::Panicked { .. } => "PANICKED",
         }
     }
 
     fn details(&self) -> Vec<Detail> {
         match self {
-            Self::Busy | Self::Stopping => vec![Detail::Retry { after: Duration::from_secs(1) }],
-            Self::NoPeer(_) | Self::NoToken | Self::Panicked { .. } => vec![],
+            Self::Busy | Self::Stopping | Self::KeysAway => {
+                vec![Detail::Retry { after: Duration::from_secs(1) }]
+            }
+            Self::NoPeer(_) | Self::NoToken | Self::Denied(_) | Self::Panicked { .. } => vec![],
         }
     }
 }

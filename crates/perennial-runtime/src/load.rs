@@ -14,7 +14,7 @@ use crate::Config;
 const PREFIX: &str = "PERENNIAL_";
 
 /// Variables with our prefix that are no settings: for the command line, and for tests.
-const NOT_SETTINGS: [&str; 2] = ["PERENNIAL_ADDR", "PERENNIAL_CONFIG"];
+const NOT_SETTINGS: [&str; 3] = ["PERENNIAL_ADDR", "PERENNIAL_CONFIG", "PERENNIAL_KEY"];
 const NOT_SETTINGS_PREFIX: &str = "PERENNIAL_TEST_";
 
 /// A configuration that cannot be read.

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use perennial_feed::Source;
 use perennial_rpc::{Transport, remote, status};
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tower::{Service, ServiceExt};
 
 use crate::config::ServerConfig;
@@ -22,7 +23,8 @@ use crate::{Config, telemetry};
 const FEED_SERVICE: &str = "perennial.feed.v1.FeedService";
 
 /// gRPC areas that another service's process serves: the area, and the name of the service in `[peers]`.
-const SERVED_BY: [(&str, &str); 4] = [
+const SERVED_BY: [(&str, &str); 5] = [
+    ("access", "ingestion"),
     ("profile", "ingestion"),
     ("catalog", "ingestion"),
     ("analytics", "scoring"),
@@ -66,8 +68,9 @@ impl Mesh {
     /// If an address is none, naming the peer.
     pub fn new(config: &Config, runs: &[&str]) -> anyhow::Result<Self> {
         let mut peers = BTreeMap::new();
+        let tls = config.server.tls.client()?;
         for (name, address) in &config.peers {
-            peers.insert(name.clone(), remote(channel(name, address)?));
+            peers.insert(name.clone(), remote(channel(name, address, tls.as_ref())?));
         }
         let ServerConfig { token, deadline, .. } = &config.server;
         let authorization = if token.is_empty() {
@@ -97,6 +100,12 @@ impl Mesh {
     #[must_use]
     pub fn transport(&self, service: &str) -> Transport {
         self.find(Name::Service(service.to_owned()))
+    }
+
+    /// Like [`Mesh::transport`], for what the process can start without: while the name is nowhere, calls are refused as
+    /// unavailable.
+    pub(crate) fn optional(&self, service: &str) -> Transport {
+        Transport::new(Lazy { mesh: Arc::downgrade(&self.0), name: Name::Service(service.to_owned()) })
     }
 
     /// Reaches the `FeedService` that serves the feed of a service, by its short name, such as `ingestion`.
@@ -236,10 +245,20 @@ impl Service<Request<Body>> for Lazy {
     }
 }
 
-fn channel(name: &str, address: &str) -> anyhow::Result<Channel> {
+fn channel(name: &str, address: &str, tls: Option<&ClientTlsConfig>) -> anyhow::Result<Channel> {
     let wrong = || anyhow::anyhow!("peers.{name} is {address:?}: use an address such as http://{name}:50051");
-    anyhow::ensure!(address.starts_with("http://"), wrong());
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
+    let is_secure = address.starts_with("https://");
+    anyhow::ensure!(is_secure || address.starts_with("http://"), wrong());
+    let mut endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
+    if is_secure {
+        let tls = tls.ok_or_else(|| {
+            anyhow::anyhow!(
+                "peers.{name} is {address:?}: set server.tls.ca, the authority of its certificate"
+            )
+        })?;
+        endpoint =
+            endpoint.tls_config(tls.clone()).context("server.tls: the certificate, key or ca is none")?;
+    }
     anyhow::ensure!(endpoint.uri().host().is_some_and(|it| !it.is_empty()), wrong());
     let endpoint = endpoint
         .connect_timeout(Duration::from_secs(5))

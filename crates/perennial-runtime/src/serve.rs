@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -21,6 +21,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::clock::Hand;
 use crate::config::ServerConfig;
 use crate::edge::{Door, Edge, Rules};
+use crate::guard::Guard;
 use crate::service::Starter;
 use crate::tasks::Tasks;
 use crate::web::{self, Ready};
@@ -36,6 +37,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub struct Process {
     config: ServerConfig,
     grpc: TcpListener,
+    tls: Option<ServerTlsConfig>,
     http: TcpListener,
     routes: Routes,
     router: axum::Router,
@@ -54,7 +56,8 @@ impl Process {
     pub async fn bind(config: &Config, host: Host, services: Vec<Service>) -> anyhow::Result<Self> {
         let grpc = listener("listen", config.listen).await?;
         let http = listener("http_listen", config.http_listen).await?;
-        let rules = Arc::new(Rules::new(&config.server));
+        let tls = config.server.tls.server()?;
+        let rules = Arc::new(Rules::new(&config.server, Guard::new(&config.server, &host.mesh)));
         let reporter = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let mut own = Service::new("process").grpc(health_server);
@@ -87,7 +90,7 @@ impl Process {
         health.set(ServingStatus::NotServing).await;
         let router = web::router(together.http, health.ready.clone(), &config.server);
         let (config, starters) = (config.server.clone(), together.starters);
-        Ok(Self { config, grpc, http, routes, router, rules, health, starters, host })
+        Ok(Self { config, grpc, tls, http, routes, router, rules, health, starters, host })
     }
 
     /// Where the gRPC port is; the one to ask after binding port 0.
@@ -112,15 +115,18 @@ impl Process {
     /// # Errors
     /// If a background task or a port failed; the process has drained by then.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, grpc, http, routes, router, rules, health, starters, host } = self;
+        let Self { config, grpc, tls, http, routes, router, rules, health, starters, host } = self;
         tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "listening");
         let (closing, cutting) = (rules.closing.clone(), rules.cutting.clone());
         let mut ports = JoinSet::new();
         ports.spawn({
-            let server = Server::builder()
+            let mut server = Server::builder()
                 .max_connection_age(config.max_connection_age)
                 .max_connection_age_grace(config.deadline)
                 .http2_keepalive_interval(Some(KEEP_ALIVE));
+            if let Some(tls) = tls {
+                server = server.tls_config(tls).context("server.tls: the certificate or key is none")?;
+            }
             let edge = Edge::new(routes, rules, Door::Network);
             let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
             let closing = closing.clone().cancelled_owned();

@@ -205,6 +205,9 @@ async fn remote(
     let mut process = config.process;
     let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     process.peers = ALL.iter().map(|it| ((*it).to_owned(), address.clone())).collect();
+    if let Some(key) = &common.key {
+        process.server.token = key.clone();
+    }
     // Fitting a model or previewing a rule may take longer than an ordinary call.
     process.server.deadline = process.server.deadline.max(std::time::Duration::from_secs(600));
     let mesh = Mesh::new(&process, &[])

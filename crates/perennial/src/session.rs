@@ -1,6 +1,7 @@
 //! How commands reach the services: in this process or at an address, which no command can tell.
 
 use anyhow::anyhow;
+use perennial_api::access::v1::access_service_client::AccessServiceClient;
 use perennial_api::campaign::v1::campaign_service_client::CampaignServiceClient;
 use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
@@ -68,6 +69,12 @@ impl Session {
     pub fn ingestion(&self) -> IngestionServiceClient<Transport> {
         let name = "perennial.ingestion.v1.IngestionService";
         client!(IngestionServiceClient::new(self.mesh.transport(name)))
+    }
+
+    /// API keys.
+    #[must_use]
+    pub fn access(&self) -> AccessServiceClient<Transport> {
+        client!(AccessServiceClient::new(self.mesh.transport("perennial.access.v1.AccessService")))
     }
 
     /// Profiles.
@@ -162,7 +169,7 @@ pub fn told(status: Status) -> anyhow::Error {
             "the server cannot be reached ({text}): is `perennial serve` running there, and is the address right?"
         ),
         Code::Unauthenticated => {
-            anyhow!("{text}; set the server's token in PERENNIAL_SERVER__TOKEN")
+            anyhow!("{text}; give it with --key or PERENNIAL_KEY")
         }
         _ if text.is_empty() => anyhow!("{}", status.code().description()),
         _ => anyhow!("{text}"),

@@ -1,4 +1,4 @@
-//! Write keys: made, listed, ended, and recognised.
+//! Write keys and API keys: made, listed, ended, and recognised.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::App;
+use crate::domain::access::{KeyKind, Scope};
 use crate::error::{Error, Result};
-use crate::store::keys::{self, WriteKey};
+use crate::store::keys::{self, GoodKey, KeptKey};
 
 /// How long a key that was good is taken for good without asking again; a key revoked by another process lives on for
 /// as long.
@@ -24,14 +25,14 @@ const NOTED: SignedDuration = SignedDuration::from_mins(10);
 /// Most keys kept in memory.
 const MOST: usize = 10_000;
 
-/// Keys that were good a moment ago, by their hash.
+/// Keys that were good for sending events a moment ago, by their hash.
 #[derive(Default)]
 pub struct Ring(Mutex<HashMap<[u8; 32], (Workspace, Instant)>>);
 
 /// A new key, with the key itself.
 pub struct Minted {
     /// What is kept of it.
-    pub kept: WriteKey,
+    pub kept: KeptKey,
     /// The key: shown once.
     pub key: String,
 }
@@ -41,57 +42,100 @@ impl App {
     ///
     /// # Errors
     /// If the database refuses, or the system gives no random numbers.
-    pub async fn create_key(&self, workspace: &Workspace, display_name: &str) -> Result<Minted> {
+    pub async fn create_write_key(&self, workspace: &Workspace, display_name: &str) -> Result<Minted> {
+        self.mint(workspace, KeyKind::Write, display_name, vec![Scope::Ingest]).await
+    }
+
+    /// Makes an API key of 256 random bits.
+    ///
+    /// # Errors
+    /// If it may do nothing, the database refuses, or the system gives no random numbers.
+    pub async fn create_api_key(
+        &self,
+        workspace: &Workspace,
+        display_name: &str,
+        scopes: Vec<Scope>,
+    ) -> Result<Minted> {
+        if scopes.is_empty() {
+            return Err(Error::field("scopes", "is empty: say what the key may do"));
+        }
+        self.mint(workspace, KeyKind::Api, display_name, scopes).await
+    }
+
+    async fn mint(
+        &self,
+        workspace: &Workspace,
+        kind: KeyKind,
+        display_name: &str,
+        scopes: Vec<Scope>,
+    ) -> Result<Minted> {
         if display_name.chars().count() > 200 {
             return Err(Error::field("display_name", "has more than 200 characters: shorten it"));
         }
         let mut secret = [0; 32];
         rand::rngs::OsRng.try_fill_bytes(&mut secret).map_err(|_| Error::Random)?;
-        let key = format!("wk_{}", URL_SAFE_NO_PAD.encode(secret));
+        let key = format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(secret));
         let now = self.clock.now();
-        let kept = WriteKey {
+        let kept = KeptKey {
             id: new_id(now),
             prefix: key.chars().take(8).collect(),
             display_name: display_name.to_owned(),
+            scopes,
             created: now,
             last_used: None,
             revoked: None,
         };
         let tx = self.store.write().await?;
-        keys::insert(&tx, workspace, &kept, hash(&key)).await?;
+        keys::insert(&tx, workspace, kind, &kept, hash(&key)).await?;
         Store::commit(tx).await?;
         Ok(Minted { kept, key })
     }
 
-    /// A page of keys, oldest first.
+    /// A page of keys of one kind, oldest first.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn keys(
         &self,
         workspace: &Workspace,
+        kind: KeyKind,
         after: Option<Uuid>,
         limit: u64,
-    ) -> Result<Vec<WriteKey>> {
-        Ok(keys::list(self.store.read(), workspace, after, limit).await?)
+    ) -> Result<Vec<KeptKey>> {
+        Ok(keys::list(self.store.read(), workspace, kind, after, limit).await?)
     }
 
     /// Ends a key; ending it again changes nothing.
     ///
     /// # Errors
     /// [`Error::NoKey`] if there is none of this name; if the database refuses.
-    pub async fn revoke_key(&self, workspace: &Workspace, id: &str) -> Result<WriteKey> {
+    pub async fn revoke_key(&self, workspace: &Workspace, kind: KeyKind, id: &str) -> Result<KeptKey> {
         let unknown = || Error::NoKey(id.chars().take(80).collect());
         let uuid = Uuid::parse_str(id).map_err(|_| unknown())?;
         let tx = self.store.write().await?;
-        keys::revoke(&tx, workspace, uuid, self.clock.now()).await?;
-        let key = keys::find(&tx, workspace, uuid).await?.ok_or_else(unknown)?;
+        keys::revoke(&tx, workspace, kind, uuid, self.clock.now()).await?;
+        let key = keys::find(&tx, workspace, kind, uuid).await?.ok_or_else(unknown)?;
         Store::commit(tx).await?;
         self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(key)
     }
 
-    /// The workspace of the first of `candidates` that is a good key; none if none is.
+    /// The good key with this hash, if there is one, and notes its use. Who asks keeps the answer for a while.
+    ///
+    /// # Errors
+    /// If the database refuses: that is no judgement on the key.
+    pub async fn identify_key(&self, hash: [u8; 32]) -> Result<Option<GoodKey>> {
+        let Some(found) = keys::good(self.store.read(), hash).await? else { return Ok(None) };
+        let now = self.clock.now();
+        if found.last_used.is_none_or(|it| now.duration_since(it) > NOTED) {
+            let tx = self.store.write().await?;
+            keys::used(&tx, &found, now).await?;
+            Store::commit(tx).await?;
+        }
+        Ok(Some(found))
+    }
+
+    /// The workspace of the first of `candidates` that is a good key for sending events; none if none is.
     ///
     /// # Errors
     /// If the database refuses: that is no judgement on the key.
@@ -115,21 +159,16 @@ impl App {
         {
             return Ok(Some(workspace));
         }
-        let Some((workspace, id, last_used)) = keys::good(self.store.read(), hash).await? else {
+        let Some(found) = self.identify_key(hash).await? else { return Ok(None) };
+        if !found.scopes.iter().any(|it| matches!(it, Scope::Ingest | Scope::Admin)) {
             return Ok(None);
-        };
-        let now = self.clock.now();
-        if last_used.is_none_or(|it| now.duration_since(it) > NOTED) {
-            let tx = self.store.write().await?;
-            keys::used(&tx, &workspace, id, now).await?;
-            Store::commit(tx).await?;
         }
         let mut ring = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
         if ring.len() >= MOST {
             ring.clear();
         }
-        ring.insert(hash, (workspace.clone(), Instant::now()));
-        Ok(Some(workspace))
+        ring.insert(hash, (found.workspace.clone(), Instant::now()));
+        Ok(Some(found.workspace))
     }
 }
 

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::Edge;
 use super::event::to_segment;
 use crate::app::{Batch, Change, Outcome, Sheet};
+use crate::domain::access::KeyKind;
 use crate::domain::intake::Envelope;
 use crate::domain::settings::{Rates, Settings};
-use crate::store::keys::WriteKey;
+use crate::store::keys::KeptKey;
 use crate::store::rejected::Rejected;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -132,7 +133,7 @@ impl IngestionService for Edge {
     ) -> Answer<wire::WriteKey> {
         let message = request.into_inner();
         let workspace = workspace("parent", &message.parent)?;
-        let minted = self.app.create_key(&workspace, &message.display_name).await?;
+        let minted = self.app.create_write_key(&workspace, &message.display_name).await?;
         let mut answer = key(&workspace, minted.kept);
         answer.key = minted.key;
         Ok(Response::new(answer))
@@ -146,7 +147,7 @@ impl IngestionService for Edge {
         let workspace = workspace("parent", &message.parent)?;
         let query = ["ListWriteKeys", message.parent.as_str()];
         let page = Page::<Uuid>::parse(message.page_size, &message.page_token, &query)?;
-        let found = self.app.keys(&workspace, page.after, page.limit()).await?;
+        let found = self.app.keys(&workspace, KeyKind::Write, page.after, page.limit()).await?;
         let (found, next_page_token) = page.cut(found, |it| it.id);
         let write_keys = found.into_iter().map(|it| key(&workspace, it)).collect();
         Ok(Response::new(wire::ListWriteKeysResponse { write_keys, next_page_token }))
@@ -158,7 +159,7 @@ impl IngestionService for Edge {
     ) -> Answer<wire::WriteKey> {
         let message = request.into_inner();
         let (workspace, id) = resource("name", &message.name, "writeKeys")?;
-        let revoked = self.app.revoke_key(&workspace, id).await?;
+        let revoked = self.app.revoke_key(&workspace, KeyKind::Write, id).await?;
         Ok(Response::new(key(&workspace, revoked)))
     }
 }
@@ -207,7 +208,7 @@ fn rejected(workspace: &Workspace, it: Rejected) -> wire::RejectedEvent {
     }
 }
 
-fn key(workspace: &Workspace, it: WriteKey) -> wire::WriteKey {
+fn key(workspace: &Workspace, it: KeptKey) -> wire::WriteKey {
     wire::WriteKey {
         name: format!("{}/writeKeys/{}", workspace.resource(), it.id),
         display_name: it.display_name,

@@ -1,5 +1,6 @@
 //! The gRPC edge: parse, ask, answer. The only place that knows tonic and the generated code.
 
+mod access;
 mod catalog;
 mod event;
 mod ingestion;
@@ -11,7 +12,7 @@ use tonic::Status;
 use crate::app::App;
 use crate::error::Error;
 
-/// Serves `perennial.ingestion.v1`, `perennial.profile.v1` and `perennial.catalog.v1`.
+/// Serves `perennial.access.v1`, `perennial.ingestion.v1`, `perennial.profile.v1` and `perennial.catalog.v1`.
 #[derive(Clone)]
 pub struct Edge {
     app: App,

@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 2] = [FIRST, CATALOGUE];
+pub const MIGRATIONS: [Migration; 3] = [FIRST, CATALOGUE, API_KEYS];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -177,5 +177,24 @@ CREATE TABLE catalog_change (
     old_price BIGINT,
     PRIMARY KEY (workspace, position)
 );
+",
+};
+
+const API_KEYS: Migration = Migration {
+    name: "ingestion_0003_api_keys",
+    sql: "
+CREATE TABLE api_key (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    hash {blob} NOT NULL,
+    prefix TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    last_used BIGINT,
+    revoked BIGINT,
+    PRIMARY KEY (workspace, id)
+);
+CREATE UNIQUE INDEX api_key_hash ON api_key (hash);
 ",
 };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod clock;
+mod guard;
 mod harness;
 mod http;
 mod life;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use perennial_runtime::Secret;
 
 use crate::import::Kind;
 use crate::output::Format;
@@ -60,6 +61,9 @@ pub struct Common {
         conflicts_with = "data_dir"
     )]
     pub addr: Option<String>,
+    /// Show the server this API key (see `perennial keys create --scope`), or its own token
+    #[arg(long, global = true, env = "PERENNIAL_KEY", value_name = "KEY", hide_env_values = true)]
+    pub key: Option<Secret>,
     /// The workspace
     #[arg(long, global = true, value_name = "NAME", default_value = "main")]
     pub workspace: String,
@@ -92,7 +96,7 @@ Examples:
     },
     /// Bring the databases to this version, then end
     Migrate,
-    /// Write keys, with which shops send events
+    /// Write keys, with which shops send events, and API keys, for programs of yours
     #[command(subcommand)]
     Keys(Keys),
     /// Read a file of orders, events, profiles or products into history
@@ -175,14 +179,23 @@ Examples:
     Demo(Demo),
 }
 
-/// Write keys.
+/// Write keys and API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// Make a key; it is shown once
+    #[command(after_help = "\
+Examples:
+  perennial keys create \"web shop\"                  a write key: sends events, may stand in a web page
+  perennial keys create warehouse --scope read       an API key: reads everything of the workspace
+  perennial keys create deploy --scope write         an API key: also changes segments, campaigns, offers
+  perennial keys create owner --scope admin          an API key: all of that, and keys")]
     Create {
         /// What it is for, such as `web shop`
         #[arg(default_value = "")]
         name: String,
+        /// Make an API key that may do this; may be given several times
+        #[arg(long = "scope", value_enum, value_name = "SCOPE")]
+        scopes: Vec<Scope>,
     },
     /// List keys, without the keys themselves
     List,
@@ -191,6 +204,19 @@ pub enum Keys {
         /// Its id, from `perennial keys list`
         key: String,
     },
+}
+
+/// What an API key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scope {
+    /// Send events
+    Ingest,
+    /// Read everything but keys
+    Read,
+    /// Change definitions and act; includes reading
+    Write,
+    /// Everything in the workspace, keys included
+    Admin,
 }
 
 /// What to import.

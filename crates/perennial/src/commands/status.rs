@@ -9,6 +9,7 @@ use perennial_api::scoring::v1::{ScoreSummary, SummarizeScoresRequest};
 use perennial_api::segmentation::v1::{SummarizeStagesRequest, SummarizeStagesResponse};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tonic::Code;
 
 use super::{parked, report};
 use crate::output::{self, Align, Table};
@@ -67,7 +68,11 @@ async fn gather(session: &Session) -> anyhow::Result<Status> {
     let pause = session.campaign().get_workspace_pause(request).await.map_err(told)?.into_inner();
     let mut positions: Vec<ConsumerPosition> = Vec::new();
     for service in SERVICES {
-        let answer = session.feeds_of(service).list_consumers(ListConsumersRequest {}).await.map_err(told)?;
+        let answer = match session.feeds_of(service).list_consumers(ListConsumersRequest {}).await {
+            // How far readers are concerns all workspaces: no key shows it.
+            Err(status) if status.code() == Code::PermissionDenied => continue,
+            answer => answer.map_err(told)?,
+        };
         for it in answer.into_inner().consumers {
             let same = |known: &ConsumerPosition| {
                 (&known.consumer, &known.feed, known.partition) == (&it.consumer, &it.feed, it.partition)
@@ -153,7 +158,11 @@ fn text(session: &Session, it: &Status) -> String {
         let (applied, behind) = (output::thousands(lag.applied), output::thousands(lag.behind));
         table.row([consumer.clone(), feed.clone(), applied, behind]);
     }
-    text.push_str(&format!("\n{table}"));
+    if it.lags.is_empty() {
+        text.push_str("\n  how far readers are is shown to the server's own token, not to a key\n");
+    } else {
+        text.push_str(&format!("\n{table}"));
+    }
     if it.parked > 0 {
         text.push_str(&format!("\n  {} profiles are parked: `perennial parked list`\n", it.parked));
     }
