@@ -19,50 +19,52 @@ pub const LEASE: Duration = Duration::from_secs(5);
 const TAKEN: u8 = 0;
 const FILLED: u8 = 1;
 
-/// Where the missing values of a read through stand, and how they are to be filled.
-type Leases = Vec<Option<Bytes>>;
+/// What was found under some keys, and the leases on the places that were empty.
+#[derive(Debug)]
+pub struct Looked {
+    /// The values, in the order of the keys; none where the database has to be asked.
+    pub values: Vec<Option<Bytes>>,
+    names: Vec<String>,
+    leases: Vec<Option<Bytes>>,
+}
 
 impl Cache {
-    /// The values of some keys: those that are kept, and for the others what `load` finds, given their places in `keys`
-    /// and answering in the same order. What it finds is kept for at most `lifetime`, unless the key was forgotten
-    /// since; what it does not find is not kept.
-    ///
-    /// # Errors
-    /// What `load` failed with.
-    pub async fn through<K: AsRef<str>, E>(
-        &self,
-        workspace: &Workspace,
-        keys: &[K],
-        lifetime: Duration,
-        load: impl AsyncFnOnce(&[usize]) -> Result<Vec<Option<Bytes>>, E>,
-    ) -> Result<Vec<Option<Bytes>>, E> {
+    /// The values of some keys, and leases on the places of those that are missing. Read these from the database only
+    /// now, and give them to [`Cache::fill`].
+    pub async fn look<K: AsRef<str>>(&self, workspace: &Workspace, keys: &[K]) -> Looked {
         let names: Vec<String> = keys.iter().map(|key| name(workspace, key.as_ref())).collect();
-        let (mut values, leases) = self.lease(&names).await;
-        let missing: Vec<usize> = (0..values.len()).filter(|&it| values[it].is_none()).collect();
-        if missing.is_empty() {
-            return Ok(values);
-        }
+        let (values, leases) = self.lease(&names).await;
+        Looked { values, names, leases }
+    }
+
+    /// Keeps what was missing, each value with its place among the keys, for at most `lifetime`; but nothing whose key
+    /// was forgotten since the look.
+    pub async fn fill(
+        &self,
+        looked: &Looked,
+        found: impl IntoIterator<Item = (usize, Bytes)>,
+        lifetime: Duration,
+    ) {
         let mut fills = Vec::new();
-        for (&place, loaded) in missing.iter().zip(load(&missing).await?) {
-            if let (Some(lease), Some(value)) = (&leases[place], &loaded) {
+        for (place, value) in found {
+            if let (Some(name), Some(Some(lease))) = (looked.names.get(place), looked.leases.get(place)) {
                 let mut filled = BytesMut::with_capacity(1 + value.len());
                 filled.put_u8(FILLED);
-                filled.put_slice(value);
-                fills.push((names[place].clone(), lease.clone(), filled.freeze()));
-            }
-            values[place] = loaded;
-        }
-        if !fills.is_empty() && !lifetime.is_zero() {
-            match &self.backend {
-                Backend::Memory(memory) => memory.fill(fills, lifetime).await,
-                Backend::Redis(redis) => self.or_nothing(redis.fill(&fills, lifetime).await),
+                filled.put_slice(&value);
+                fills.push((name.clone(), lease.clone(), filled.freeze()));
             }
         }
-        Ok(values)
+        if fills.is_empty() || lifetime.is_zero() {
+            return;
+        }
+        match &self.backend {
+            Backend::Memory(memory) => memory.fill(fills, lifetime).await,
+            Backend::Redis(redis) => self.or_nothing(redis.fill(&fills, lifetime).await),
+        }
     }
 
     /// What is kept; and for what is not, a lease, unless somebody else has it.
-    async fn lease(&self, names: &[String]) -> (Vec<Option<Bytes>>, Leases) {
+    async fn lease(&self, names: &[String]) -> (Vec<Option<Bytes>>, Vec<Option<Bytes>>) {
         if names.is_empty() {
             return (Vec::new(), Vec::new());
         }

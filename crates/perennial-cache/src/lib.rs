@@ -17,6 +17,7 @@ use bytes::Bytes;
 use perennial_types::Workspace;
 
 pub use config::{CacheError, Config};
+pub use lease::Looked;
 pub use news::{News, Wake};
 
 /// Keeps values for a while, by workspace and key. Clones share what they keep.
@@ -136,6 +137,13 @@ impl Cache {
             Backend::Memory(memory) => News::here(memory.subscribe()),
             Backend::Redis(redis) => News::of_redis(redis.client()),
         }
+    }
+
+    /// Whether nothing can be kept here, since nobody has asked for anything yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        let counts = self.counts();
+        !self.is_shared() && counts.hits + counts.misses == 0
     }
 
     /// How the cache has done so far.

@@ -33,7 +33,15 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let opened = Store::open(&config.database, NAME, &migrations).await?;
     let feed =
         Feed::open(NAME, FeedKind::Source, opened.clone(), host.clock.clone(), host.bell.clone()).await?;
-    let app = app::App::new(config, opened, feed.clone(), host.clock.clone(), host.bell.clone()).await?;
+    let app = app::App::new(
+        config,
+        opened,
+        feed.clone(),
+        host.clock.clone(),
+        host.bell.clone(),
+        host.cache.clone(),
+    )
+    .await?;
     let edge = grpc::Edge::new(app.clone());
     let mut service = Service::new(NAME)
         .grpc(perennial_rpc::server!(AccessServiceServer::new(edge.clone())))

@@ -6,7 +6,8 @@ mod preview;
 mod segment;
 
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
-use perennial_feed::{Bell, Reader, Topic};
+use perennial_cache::Cache;
+use perennial_feed::{Bell, Feed, Reader, Topic};
 use perennial_rpc::Transport;
 use perennial_store::Store;
 use perennial_types::Clock;
@@ -22,10 +23,12 @@ pub use segment::{Retry, SaveSegment, Saved};
 /// Everything this service can be asked to do.
 pub struct App {
     pub(crate) store: Store,
+    pub(crate) feed: Feed,
     pub(crate) reader: Arc<Reader<Segmentation>>,
     pub(crate) clock: Clock,
     pub(crate) bell: Bell,
     pub(crate) config: Config,
+    pub(crate) cache: Cache,
     /// Where the history of profiles is read again.
     pub(crate) profiles: ProfileServiceClient<Transport>,
 }

@@ -10,14 +10,21 @@ use perennial_api::segmentation::v1::{
     ListSegmentsResponse, ProfileStage, Segment, SegmentSummary, StageSummary, SummarizeSegmentsRequest,
     SummarizeSegmentsResponse, SummarizeStagesRequest, SummarizeStagesResponse, UpdateSegmentRequest,
 };
+use perennial_cache::Looked;
 use perennial_rpc::{Page, resource, status, time, workspace};
 use perennial_types::{ProfileId, Workspace};
+use prost::Message;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::worker::forget::{member_key, stage_key};
+
+/// How long an answer is kept, unless it changes before.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// Serves the API.
 pub struct Edge {
@@ -29,6 +36,16 @@ impl Edge {
     pub fn new(app: Arc<App>) -> Self {
         Self { app }
     }
+
+    /// Keeps an answer until the feed tells that it changed.
+    async fn keep(&self, looked: &Looked, answer: &impl Message) {
+        self.app.cache.fill(looked, [(0, answer.encode_to_vec().into())], KEPT).await;
+    }
+}
+
+/// The answer that was found; nothing also if another version of us kept it in another form.
+fn kept<T: Message + Default>(looked: &Looked) -> Option<T> {
+    T::decode(looked.values.first()?.clone()?).ok()
 }
 
 impl From<Error> for Status {
@@ -102,8 +119,20 @@ impl SegmentationService for Edge {
             return Err(Error::NoProfile(profile.to_string()).into());
         }
         let as_of = message.as_of.as_ref().map(|it| time::from_wire(it, "as_of")).transpose()?;
-        let standing = self.app.check_membership(&workspace, profile, segment, as_of).await?;
-        Ok(Response::new(wire::standing(standing)))
+        if as_of.is_some() {
+            let standing = self.app.check_membership(&workspace, profile, segment, as_of).await?;
+            return Ok(Response::new(wire::standing(standing)));
+        }
+        let looked = self.app.cache.look(&workspace, &[member_key(profile, segment)]).await;
+        if let Some(answer) = kept(&looked) {
+            return Ok(Response::new(answer));
+        }
+        let through = self.app.complete_through(profile).await?;
+        let standing = self.app.check_membership(&workspace, profile, segment, None).await?;
+        let mut answer = wire::standing(standing);
+        answer.complete_through = Some(time::to_wire(through));
+        self.keep(&looked, &answer).await;
+        Ok(Response::new(answer))
     }
 
     async fn list_members(&self, request: Request<ListMembersRequest>) -> Answer<ListMembersResponse> {
@@ -119,9 +148,20 @@ impl SegmentationService for Edge {
     }
 
     async fn get_stage(&self, request: Request<GetStageRequest>) -> Answer<ProfileStage> {
-        let (workspace, profile) = profile("name", &request.into_inner().name)?;
-        let history = self.app.stage(&workspace, profile).await?;
-        Ok(Response::new(wire::stage(&workspace, history)))
+        let message = request.into_inner();
+        let (workspace, profile) = profile("name", &message.name)?;
+        let looked = self.app.cache.look(&workspace, &[stage_key(profile)]).await;
+        if let Some(answer) = kept(&looked) {
+            return Ok(Response::new(answer));
+        }
+        let through = self.app.complete_through(profile).await?;
+        let mut answer = wire::stage(&workspace, self.app.stage(&workspace, profile).await?);
+        answer.complete_through = Some(time::to_wire(through));
+        // What it was merged into has a place of its own, and news of it do not reach this one.
+        if answer.profile == message.name {
+            self.keep(&looked, &answer).await;
+        }
+        Ok(Response::new(answer))
     }
 
     async fn summarize_stages(

@@ -49,18 +49,25 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     });
     let app = Arc::new(App {
         store,
+        feed: feed.clone(),
         reader: reader.clone(),
         clock,
         bell: bell.clone(),
         config,
+        cache: host.cache.clone(),
         profiles: perennial_rpc::client!(ProfileServiceClient::new(profiles)),
     });
     let listener = bell.listener("segmentation backfill", [App::backfill_topic()]);
     let backfill = app.clone();
+    let (cache, own) = (host.cache.clone(), feed.clone());
     Ok(Service::new(NAME)
         .grpc(perennial_rpc::server!(SegmentationServiceServer::new(grpc::Edge::new(app))))
         .feed(feed)
         .reader(reader)
+        .task("cache", move |stop| async move {
+            worker::forget::run(&cache, &own, &bell, &stop).await;
+            Ok(())
+        })
         .task("backfill", move |stop| async move {
             backfill.backfill(listener, stop).await;
             Ok(())

@@ -1,5 +1,7 @@
 //! What this service does unasked: folds facts and scores into membership and stages.
 
+pub mod forget;
+
 use async_trait::async_trait;
 use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;

@@ -150,14 +150,13 @@ async fn read(
     stored: Option<Bytes>,
     meanwhile: impl Future<Output = ()>,
 ) -> (Option<Bytes>, bool) {
-    let mut asked = false;
-    let load = async |_: &[usize]| {
-        asked = true;
-        meanwhile.await;
-        Ok::<_, ()>(vec![stored])
-    };
-    let found = cache.through(workspace, &["profile/1"], LONG, load).await.unwrap();
-    (found.into_iter().next().unwrap(), asked)
+    let looked = cache.look(workspace, &["profile/1"]).await;
+    if let Some(kept) = looked.values[0].clone() {
+        return (Some(kept), false);
+    }
+    meanwhile.await;
+    cache.fill(&looked, stored.clone().map(|it| (0, it)), LONG).await;
+    (stored, true)
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One committer a lane: it drains its queue, and commits what it finds in one transaction. Senders are answered when
 //! all of theirs is committed.
 
+use perennial_cache::Cache;
 use perennial_feed::{Feed, Merge};
 use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{ProfileId, Workspace};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::book::Book;
 use super::pass::{Effects, Pass, Taken, merge_record, profile_record};
+use super::profiles::profile_key;
 use super::queue::{Job, Queue, Queues};
 use crate::domain::event::Event;
 use crate::domain::normalise::former;
@@ -34,6 +36,7 @@ pub struct Lane {
     store: Store,
     feed: Feed,
     book: Book,
+    cache: Cache,
 }
 
 /// Why an attempt did not commit.
@@ -52,8 +55,8 @@ impl<E: Into<Error>> From<E> for Failed {
 
 impl Lane {
     /// The committer of lane `number`.
-    pub fn new(queues: Queues, number: usize, store: Store, feed: Feed, book: Book) -> Self {
-        Self { queues, number, store, feed, book }
+    pub fn new(queues: Queues, number: usize, store: Store, feed: Feed, book: Book, cache: Cache) -> Self {
+        Self { queues, number, store, feed, book, cache }
     }
 
     /// Commits what comes until told to stop.
@@ -134,6 +137,7 @@ impl Lane {
         let tx = self.store.write().await?;
         let mut records = Vec::new();
         let mut written = Vec::new();
+        let mut changed_keys: BTreeMap<&Workspace, Vec<String>> = BTreeMap::new();
         let turn = seen::turn(&tx).await?;
         let mut told = merges::pending(&tx, &queue.partitions).await?;
         let mut reached: Vec<Reached> =
@@ -177,6 +181,7 @@ impl Lane {
                 return Err(Failed::Overtaken);
             }
             self.write(&tx, workspace, &mut effects, &changed).await?;
+            changed_keys.insert(workspace, changed.iter().map(|it| profile_key(it.id)).collect());
             for (count, by) in &effects.counts {
                 *counts.entry((workspace.clone(), *count)).or_default() += by;
             }
@@ -200,6 +205,10 @@ impl Lane {
         events::insert(&tx, rows.collect()).await?;
         merges::write(&tx, &told, &seqs).await?;
         Store::commit(tx).await?;
+        // Before the senders are answered: who sent a change reads it.
+        for (workspace, keys) in changed_keys {
+            self.cache.forget(workspace, &keys).await;
+        }
         if let Some(appended) = appended {
             self.feed.announce(appended);
         }

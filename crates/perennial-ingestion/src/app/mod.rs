@@ -14,11 +14,12 @@ mod queue;
 pub use book::Change;
 pub use ingest::{Batch, Outcome, Sheet};
 
-pub use profiles::Contact;
+pub use profiles::{Contact, profile_key};
 
+use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};
 use perennial_store::Store;
-use perennial_types::{Clock, Workspace};
+use perennial_types::{Clock, Timestamp, Workspace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,7 @@ pub struct App {
     feed: Feed,
     clock: Clock,
     bell: Bell,
+    cache: Cache,
     book: Book,
     costs: Shelf,
     guard: Guard,
@@ -57,7 +59,14 @@ impl App {
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn new(config: Config, store: Store, feed: Feed, clock: Clock, bell: Bell) -> Result<Self> {
+    pub async fn new(
+        config: Config,
+        store: Store,
+        feed: Feed,
+        clock: Clock,
+        bell: Bell,
+        cache: Cache,
+    ) -> Result<Self> {
         let tx = store.write().await?;
         seen::open(&tx, clock.now()).await?;
         Store::commit(tx).await?;
@@ -78,6 +87,7 @@ impl App {
             feed,
             clock,
             bell,
+            cache,
             limits,
         })
     }
@@ -92,7 +102,7 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn run_lane(self, number: usize, stop: CancellationToken) -> anyhow::Result<()> {
-        Lane::new(self.queues, number, self.store, self.feed, self.book).run(stop).await
+        Lane::new(self.queues, number, self.store, self.feed, self.book, self.cache).run(stop).await
     }
 
     /// Keeps house until told to stop.
@@ -102,6 +112,16 @@ impl App {
     pub async fn keep_house(self, stop: CancellationToken) -> anyhow::Result<()> {
         house::run(&self.store, &self.bell, &self.clock, &stop).await;
         Ok(())
+    }
+
+    /// What is kept of what was read.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// How much may come at once.

@@ -31,6 +31,11 @@ pub struct Facts {
     pub next: Option<events::Key>,
 }
 
+/// Where a profile is kept in the cache; forgotten whenever it changes.
+pub fn profile_key(id: ProfileId) -> String {
+    format!("profile/{id}")
+}
+
 impl App {
     /// A profile, or what it was merged into; with the profiles that were merged into that.
     ///
@@ -47,7 +52,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NoProfile`] if nobody is known by it; if the database refuses.
-    pub async fn lookup(&self, workspace: &Workspace, value: &str) -> Result<(Profile, Vec<ProfileId>)> {
+    pub async fn lookup(&self, workspace: &Workspace, value: &str) -> Result<ProfileId> {
         let kinds = [
             IdentifierKind::UserId,
             IdentifierKind::Email,
@@ -59,8 +64,7 @@ impl App {
         let owners = profiles::owners(self.store.read(), workspace, &candidates).await?;
         let owner = candidates.iter().find_map(|it| owners.get(it));
         // The value itself may be an address: it stays out of the error.
-        let owner = owner.ok_or_else(|| Error::NoProfile("of this identifier".to_owned()))?;
-        self.profile(workspace, *owner).await
+        owner.copied().ok_or_else(|| Error::NoProfile("of this identifier".to_owned()))
     }
 
     /// A page of profiles, oldest first, each with those merged into it.

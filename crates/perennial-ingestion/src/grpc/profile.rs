@@ -10,7 +10,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::Edge;
+use crate::app::profile_key;
 use crate::domain::settings::Settings;
+use crate::error::Error;
 use crate::store::events::Key;
 use crate::store::profiles::Profile;
 
@@ -19,14 +21,15 @@ type Answer<T> = Result<Response<T>, Status>;
 /// Most profiles of one `BatchGetContacts`.
 const CONTACTS: usize = 1_000;
 
+/// How long a profile that was read is kept, unless it changes before.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[tonic::async_trait]
 impl ProfileService for Edge {
     async fn get_profile(&self, request: Request<wire::GetProfileRequest>) -> Answer<wire::Profile> {
         let message = request.into_inner();
         let (workspace, id) = named("name", &message.name)?;
-        let (profile, merged) = self.app.profile(&workspace, id).await?;
-        let settings = self.app.shown_by(&workspace).await?;
-        Ok(Response::new(shown(&settings, &profile, &merged)))
+        Ok(Response::new(self.read(&workspace, id).await?))
     }
 
     async fn lookup_profile(&self, request: Request<wire::LookupProfileRequest>) -> Answer<wire::Profile> {
@@ -35,9 +38,8 @@ impl ProfileService for Edge {
         if message.identifier.trim().is_empty() {
             return Err(Invalid::new("identifier", "is missing: set it").into());
         }
-        let (profile, merged) = self.app.lookup(&workspace, &message.identifier).await?;
-        let settings = self.app.shown_by(&workspace).await?;
-        Ok(Response::new(shown(&settings, &profile, &merged)))
+        let id = self.app.lookup(&workspace, &message.identifier).await?;
+        Ok(Response::new(self.read(&workspace, id).await?))
     }
 
     async fn list_profiles(
@@ -110,6 +112,27 @@ impl ProfileService for Edge {
     }
 }
 
+impl Edge {
+    /// A profile as it is now, or was less than a minute ago.
+    async fn read(&self, workspace: &Workspace, id: ProfileId) -> Result<wire::Profile, Error> {
+        let looked = self.app.cache().look(workspace, &[profile_key(id)]).await;
+        let kept = looked.values.first().cloned().flatten();
+        if let Some(found) = kept.and_then(|it| wire::Profile::decode(it).ok()) {
+            return Ok(found);
+        }
+        let now = self.app.now();
+        let (profile, merged) = self.app.profile(workspace, id).await?;
+        let settings = self.app.shown_by(workspace).await?;
+        let mut found = shown(&settings, &profile, &merged);
+        found.complete_through = Some(time::to_wire(now));
+        // What it was merged into has a place of its own, and news of it do not reach this one.
+        if profile.id == id {
+            self.app.cache().fill(&looked, [(0, found.encode_to_vec().into())], KEPT).await;
+        }
+        Ok(found)
+    }
+}
+
 fn named(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
     let (workspace, id) = resource(field, name, "profiles")?;
     let id = ProfileId::parse(id).map_err(|problem| format!("is wrong: {problem}")).field(field)?;
@@ -150,5 +173,6 @@ fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::
         create_time: Some(time::to_wire(profile.created)),
         last_seen_time: Some(time::to_wire(profile.last_seen)),
         merged_profiles: merged.iter().map(|it| resource_name(workspace, *it)).collect(),
+        complete_through: None,
     }
 }

@@ -1,5 +1,6 @@
 //! Asking who is where.
 
+use perennial_feed::PARTITIONS;
 use perennial_types::{ProfileId, Timestamp, Workspace};
 use uuid::Uuid;
 
@@ -63,6 +64,14 @@ impl App {
         let survivor = self.known(workspace, profile).await?;
         let at = as_of.unwrap_or_else(|| self.clock.now());
         Ok(members::standing_at(db, workspace, definition.number, survivor, at).await?)
+    }
+
+    /// Through which instant what is known of a profile is complete.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn complete_through(&self, profile: ProfileId) -> Result<Timestamp> {
+        Ok(self.feed.progress(profile.partition(PARTITIONS)).await?.instant)
     }
 
     /// The profile this one has become, if anything is known of it.

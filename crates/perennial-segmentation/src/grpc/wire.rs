@@ -55,6 +55,7 @@ pub fn standing(standing: Option<Standing>) -> wire::CheckMembershipResponse {
             since: Some(to_wire(it.since)),
             cause: Some(cause(it.cause)),
             historical: it.historical,
+            complete_through: None,
         },
     }
 }
@@ -87,5 +88,6 @@ pub fn stage(workspace: &Workspace, history: StageHistory) -> wire::ProfileStage
         since: present.since,
         cause: present.cause,
         history: moves,
+        complete_through: None,
     }
 }
