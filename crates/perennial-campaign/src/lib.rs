@@ -50,6 +50,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         store: store.clone(),
         sources,
         facts,
+        receipts: Some(host.mesh.transport("perennial.profile.v1.PrivacyService")),
         clock: clock.clone(),
         bell: bell.clone(),
     };

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace};
 use tracing::error;
+use uuid::Uuid;
 
 use crate::fold::{Command, Timer, Timers};
 use crate::keep::{Kept, Key, Transfers};
-use crate::{FeedError, Fold, FoldFault, Merge, NewRecord, PARTITIONS, Progress, Record, Turn};
+use crate::{Erasure, FeedError, Fold, FoldFault, Merge, NewRecord, PARTITIONS, Progress, Record, Turn};
 
 /// A record that cannot be applied is tried this often before its profile is parked.
 const TRIES: u32 = 3;
@@ -72,6 +73,8 @@ pub(crate) struct Outcome<F: Fold> {
     pub(crate) taken: BTreeMap<u16, usize>,
     /// What the batch was made of.
     pub(crate) partitions: BTreeMap<u16, PartitionBatch>,
+    /// Profiles whose person was erased, and by which erasure.
+    pub(crate) erased: BTreeMap<Key, Uuid>,
 }
 
 impl<F: Fold> Outcome<F> {
@@ -88,6 +91,7 @@ impl<F: Fold> Outcome<F> {
             waiting: Vec::new(),
             taken: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            erased: BTreeMap::new(),
         }
     }
 }
@@ -115,6 +119,8 @@ pub(crate) struct Batch<'a, F: Fold> {
     pub(crate) partitions: BTreeMap<u16, PartitionBatch>,
     pub(crate) states: BTreeMap<Key, Kept<F::State>>,
     pub(crate) transfers: Transfers<F::State>,
+    /// Profiles that were erased before, of those merged into others here.
+    pub(crate) erased: BTreeSet<Key>,
     /// Profiles that are parked already.
     pub(crate) parked: BTreeSet<Key>,
     /// Profiles whose timers may be due.
@@ -181,6 +187,18 @@ impl<F: Fold> Batch<'_, F> {
     ) -> Result<bool, FeedError> {
         let record = &incoming.record;
         let key: Key = (record.workspace.clone(), record.profile);
+        if record.is_blank() {
+            return Ok(true);
+        }
+        if out.erased.contains_key(&key) {
+            // Somebody new under the same id: in a batch of their own.
+            return Ok(false);
+        }
+        let is_condemned = self.condemned.as_ref().is_some_and(|(it, _)| *it == key);
+        if record.kind == Erasure::KIND && !is_condemned {
+            erase(out, key, Erasure::decode(&record.payload)?.id);
+            return Ok(true);
+        }
         let merge = match record.kind.as_str() {
             Merge::AWAY | Merge::INTO => Some(Merge::decode(&record.payload)?),
             _ => None,
@@ -191,8 +209,8 @@ impl<F: Fold> Batch<'_, F> {
         {
             out.parked.insert(key.clone(), reason.clone());
         }
-        let matters = || self.fold.concerns(record) && self.fold.matters(self.book, record);
-        if merge.is_none() && !self.is_parked(out, &key) && !matters() {
+        let matters = || record.is_for_all() || self.fold.concerns(record) && self.fold.matters(self.book, record);
+        if !self.is_parked(out, &key) && !matters() {
             return Ok(true);
         }
         if self.is_parked(out, &key) {
@@ -229,7 +247,10 @@ impl<F: Fold> Batch<'_, F> {
             Some(merge) => {
                 let brought =
                     out.departed.iter().rev().find(|it| it.merge == merge.id).map(|it| it.left.clone());
-                match brought.or_else(|| self.transfers.get(&merge.id).cloned()) {
+                let brought = brought.or_else(|| self.transfers.get(&merge.id).cloned());
+                let from = (key.0.clone(), merge.from);
+                let is_erased = || self.erased.contains(&from) || out.erased.contains_key(&from);
+                match brought.or_else(|| is_erased().then(|| Some(Kept::default()))) {
                     None => return Ok(false),
                     Some(None) => {
                         let reason = format!("it waits for {}, merged into it, which is parked", merge.from);
@@ -372,9 +393,20 @@ impl<F: Fold> Batch<'_, F> {
 fn slot<'a, F: Fold>(out: &'a mut Outcome<F>, key: &Key) -> &'a mut Slot<F::State> {
     out.states.entry(key.clone()).or_insert_with(|| Slot {
         loaded: None,
-        now: Kept { state: F::State::default(), timers: Timers::default() },
+        now: Kept::default(),
         gone: false,
     })
+}
+
+/// Drops all that this batch made of a profile; what was there before goes with the commit.
+fn erase<F: Fold>(out: &mut Outcome<F>, key: Key, erasure: Uuid) {
+    slot(out, &key).gone = true;
+    out.records.retain(|(_, it)| it.profile != key.1 || it.workspace != key.0);
+    out.commands.retain(|it| it.profile != Some(key.1) || it.workspace != key.0);
+    out.departed.retain(|it| it.profile != key.1 || it.workspace != key.0);
+    out.waiting.retain(|it| it.key() != key);
+    out.parked.remove(&key);
+    out.erased.insert(key, erasure);
 }
 
 fn departure<S>(key: &Key, merge: MergeId, left: Option<Kept<S>>) -> Departure<S> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use perennial_store::{
     Backend, Column, DatabaseTransaction, Store, Value, column, execute, insert_rows, query,
 };
-use perennial_types::{Clock, Timestamp, micros};
+use perennial_types::{Clock, ProfileId, Timestamp, Workspace, micros};
 
 mod memory;
 pub(crate) mod rows;
@@ -14,7 +14,7 @@ pub(crate) mod rows;
 use memory::Memory;
 use rows::Head;
 
-use crate::{Bell, FeedError, NewRecord, Progress, Record, Topic};
+use crate::{Bell, Erasure, FeedError, NewRecord, Progress, Record, Topic};
 
 /// How many partitions a feed has: fixed when its tables are first made, alike in all services.
 pub const PARTITIONS: u16 = 16;
@@ -431,6 +431,25 @@ impl Feed {
             .collect())
     }
 
+    /// Empties a profile's records: position, kind and time stay, whose they were and what they told goes. Answers how many
+    /// there were. Call [`Feed::forget`] after the commit.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn erase(
+        &self,
+        tx: &DatabaseTransaction,
+        workspace: &Workspace,
+        profile: ProfileId,
+    ) -> Result<u64, FeedError> {
+        Ok(rows::erase_records(tx, workspace, profile).await?)
+    }
+
+    /// Empties a profile's records in memory, as the database has them by now.
+    pub fn forget(&self, workspace: &Workspace, profile: ProfileId) {
+        self.memory().forget(workspace, profile);
+    }
+
     fn remembered(&self, cursor: &Cursor, head: u64, max: usize) -> Option<Vec<Record>> {
         let memory = self.memory();
         let tail = memory.tails.get(usize::from(cursor.partition))?;
@@ -450,7 +469,7 @@ fn stamp(record: NewRecord, seq: u64, time: Timestamp, origin: Progress) -> Reco
         workspace: record.workspace,
         profile: record.profile,
         kind: record.kind.to_owned(),
-        min_reader: 1,
+        min_reader: if record.kind == Erasure::KIND { Erasure::MIN_READER } else { 1 },
         time,
         origin,
         historical: record.historical || record.correction,

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{FoldFault, NewRecord, Progress, Record};
+use crate::{Erasing, FoldFault, NewRecord, Personal, Progress, Record};
 
 /// Keyed state for each profile, folded from one or more feeds. `apply`, `fire`, `merge` and `refolded` are pure: the
 /// same inputs leave the same state and the same effects, on every machine and on every replay. The crate does the
@@ -134,6 +134,29 @@ pub trait Fold: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The service's own tables that hold rows about people. All of them: an export shows their rows, and an erasure takes
+    /// them out.
+    fn personal(&self) -> &'static [Personal];
+
+    /// Takes out of the service's own tables what a person left there beyond [`Fold::personal`], which is done by then, and
+    /// says so on the receipt.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
+        let _ = (tx, erasing);
+        Ok(())
+    }
+
+    /// After an erasure was committed, and before its receipt is sent: what has to be done elsewhere. It may be repeated.
+    ///
+    /// # Errors
+    /// What stands against it, for the log; it is tried again later.
+    async fn erased(&self, workspace: &Workspace, erasure: Uuid, profile: ProfileId) -> Result<(), String> {
+        let _ = (workspace, erasure, profile);
+        Ok(())
+    }
+
     /// Writes the rows that the batch left behind, set-based.
     ///
     /// # Errors
@@ -154,6 +177,8 @@ pub struct Command {
     pub not_before: Timestamp,
     /// The message, encoded.
     pub payload: Vec<u8>,
+    /// Whom it is about: an erasure takes it back.
+    pub profile: Option<ProfileId>,
 }
 
 /// One step of a fold: what it can see, and what it leaves behind.
@@ -266,8 +291,9 @@ impl<Row> Turn<Row> {
         not_before: Timestamp,
         payload: &impl prost::Message,
     ) {
-        let workspace = self.workspace.clone();
-        self.commands.push(Command { id, workspace, target, not_before, payload: payload.encode_to_vec() });
+        let (workspace, profile) = (self.workspace.clone(), Some(self.profile));
+        let payload = payload.encode_to_vec();
+        self.commands.push(Command { id, workspace, target, not_before, payload, profile });
     }
 
     /// Sets or moves the timer `key` of this profile. One that is due already fires right after this step.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::Stream;
 use perennial_api::feed::v1::feed_service_server::{FeedService, FeedServiceServer};
 use perennial_api::feed::v1::{
-    ConsumerPosition, ListConsumersRequest, ListConsumersResponse, ListParkedProfilesRequest,
+    ConsumerPosition, ExportProfilesRequest, ExportProfilesResponse, ListConsumersRequest, ListConsumersResponse, ListParkedProfilesRequest,
     ListParkedProfilesResponse, ParkedProfile, PartitionRecords, ReadRequest, ReadResponse, Record,
     RetryParkedProfileRequest, RetryParkedProfileResponse,
 };
@@ -16,7 +17,14 @@ use perennial_types::{Detail, Fault, Kind, ProfileId, Workspace, micros};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::erasure::export;
 use crate::{Bell, Cursor, Feed, FeedError, Fold, PARTITIONS, Reader};
+
+/// Profiles of one export, at most.
+const MOST_EXPORTED: usize = 1_000;
+
+/// Rows in one part of an export.
+const ROWS_A_PART: usize = 200;
 
 impl Fault for FeedError {
     fn kind(&self) -> Kind {
@@ -70,6 +78,14 @@ pub trait AnyReader: Send + Sync + 'static {
     ) -> Result<Vec<crate::ParkedProfile>, FeedError>;
     /// Tries a parked profile again.
     async fn retry(&self, workspace: &Workspace, profile: ProfileId) -> Result<(u32, String), FeedError>;
+    /// Every row that is kept of some profiles, as JSON, by table.
+    async fn export(
+        &self,
+        workspace: &Workspace,
+        profiles: &[ProfileId],
+    ) -> Result<Vec<(String, Vec<String>)>, FeedError>;
+    /// Leaves timers unfired: see [`Reader::rest`].
+    fn rest(&self);
 }
 
 #[async_trait]
@@ -135,6 +151,18 @@ impl<F: Fold> AnyReader for Reader<F> {
     async fn retry(&self, workspace: &Workspace, profile: ProfileId) -> Result<(u32, String), FeedError> {
         Reader::retry(self, workspace, profile).await
     }
+
+    async fn export(
+        &self,
+        workspace: &Workspace,
+        profiles: &[ProfileId],
+    ) -> Result<Vec<(String, Vec<String>)>, FeedError> {
+        Ok(export(self, workspace, profiles).await?)
+    }
+
+    fn rest(&self) {
+        Reader::rest(self);
+    }
 }
 
 struct Edge {
@@ -189,6 +217,44 @@ impl Edge {
 
 #[async_trait]
 impl FeedService for Edge {
+    type ExportProfilesStream =
+        std::pin::Pin<Box<dyn Stream<Item = Result<ExportProfilesResponse, Status>> + Send>>;
+
+    async fn export_profiles(
+        &self,
+        request: Request<ExportProfilesRequest>,
+    ) -> Result<Response<Self::ExportProfilesStream>, Status> {
+        let request = request.into_inner();
+        let parent = workspace("parent", &request.parent)?;
+        if request.names.len() > MOST_EXPORTED {
+            let problem = format!("holds {}: ask for at most {MOST_EXPORTED} at once", request.names.len());
+            return Err(Invalid::new("names", problem).into());
+        }
+        let mut profiles = Vec::with_capacity(request.names.len());
+        for (n, name) in request.names.iter().enumerate() {
+            let field = format!("names[{n}]");
+            let (workspace, id) = resource(&field, name, "profiles")?;
+            if workspace != parent {
+                let problem = format!("is not of {}: ask in its own workspace", request.parent);
+                return Err(Invalid::new(field, problem).into());
+            }
+            profiles.push(ProfileId::parse(id).map_err(|error| status(&Invalid::new(field, error)))?);
+        }
+        let mut parts = Vec::new();
+        for reader in &self.readers {
+            let found = reader.export(&parent, &profiles).await.map_err(|error| status(&error))?;
+            for (store, rows) in found {
+                let part = |rows: &[String]| ExportProfilesResponse {
+                    service: reader.name().to_owned(),
+                    store: store.clone(),
+                    rows_json: rows.to_vec(),
+                };
+                parts.extend(rows.chunks(ROWS_A_PART).map(part).map(Ok));
+            }
+        }
+        Ok(Response::new(Box::pin(futures::stream::iter(parts))))
+    }
+
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
         let request = request.into_inner();
         let feed = self.feed(&request.feed)?;

@@ -20,7 +20,7 @@ use crate::{FeedError, PARTITIONS};
 pub(crate) type Key = (Workspace, ProfileId);
 
 /// A profile's state as it was loaded or is to be kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Kept<S> {
     pub(crate) state: S,
     pub(crate) timers: Timers,
@@ -410,6 +410,7 @@ const OUTBOX: Table = Table {
         ("target", Column::Text),
         ("not_before", Column::BigInt),
         ("payload", Column::Bytes),
+        ("profile", Column::Uuid),
     ],
 };
 
@@ -425,6 +426,7 @@ pub(crate) async fn save_commands(
             it.target.into(),
             micros(it.not_before).into(),
             it.payload.into(),
+            it.profile.map(|it| it.0).into(),
         ]
     });
     insert_rows(tx, &OUTBOX, rows.collect(), "ON CONFLICT (workspace, id) DO NOTHING").await?;
@@ -437,7 +439,7 @@ pub(crate) async fn commands(
     through: Timestamp,
     most: usize,
 ) -> Result<Vec<Command>, StoreError> {
-    let sql = "SELECT workspace, id, not_before, payload FROM outbox WHERE target = $1 AND not_before <= $2 \
+    let sql = "SELECT workspace, id, not_before, payload, profile FROM outbox WHERE target = $1 AND not_before <= $2 \
                ORDER BY not_before, id LIMIT $3";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = query(db, "commands", sql, vec![target.into(), micros(through).into(), most.into()]).await?;
@@ -449,6 +451,7 @@ pub(crate) async fn commands(
                 target,
                 not_before: from_micros(column(row, 2)?),
                 payload: column(row, 3)?,
+                profile: column::<Option<Uuid>>(row, 4)?.map(ProfileId),
             })
         })
         .collect()

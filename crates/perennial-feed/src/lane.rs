@@ -22,7 +22,7 @@ use crate::feed::rows::Head;
 use crate::batch::{Batch, Incoming, PartitionBatch};
 use crate::keep::{self, Key};
 use crate::reader::Reader;
-use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source};
+use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source, erasure};
 
 /// Records applied in one transaction, at most.
 const MOST_RECORDS: usize = 500;
@@ -236,7 +236,7 @@ impl<F: Fold> Lane<F> {
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         self.book = Some(book.clone());
         let mut keys: BTreeSet<Key> = due.iter().cloned().collect();
-        let mut merges = BTreeSet::new();
+        let mut merges = BTreeMap::new();
         for incoming in batches.values().flat_map(|it| &it.records) {
             if !self.matters(&book, &incoming.record) {
                 continue;
@@ -244,11 +244,14 @@ impl<F: Fold> Lane<F> {
             keys.insert((incoming.record.workspace.clone(), incoming.record.profile));
             if incoming.record.kind == Merge::INTO {
                 let merge = Merge::decode(&incoming.record.payload)?;
-                merges.insert((incoming.record.workspace.clone(), merge.id));
+                merges.insert((incoming.record.workspace.clone(), merge.id), merge.from);
             }
         }
         let states = keep::load(&tx, &keys).await?;
-        let transfers = keep::transfers(&tx, &merges).await?;
+        let transfers = keep::transfers(&tx, &merges.keys().cloned().collect()).await?;
+        // Whoever was erased left nothing for the survivor.
+        let absent = merges.into_iter().filter(|((_, merge), _)| !transfers.contains_key(merge));
+        let erased = erasure::of(&tx, absent.map(|((workspace, _), from)| (workspace, from)).collect()).await?;
         let outcome = Batch {
             fold: &*reader.fold,
             book: &book,
@@ -256,6 +259,7 @@ impl<F: Fold> Lane<F> {
             partitions: batches,
             states,
             transfers,
+            erased,
             parked: self.parked.clone(),
             due,
             condemned: self.condemned.clone(),

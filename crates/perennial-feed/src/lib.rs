@@ -12,6 +12,7 @@
 
 mod batch;
 mod bell;
+mod erasure;
 mod error;
 mod feed;
 mod fold;
@@ -26,6 +27,7 @@ mod schema;
 mod visit;
 
 pub use bell::{Bell, Listener, Topic};
+pub use erasure::{End, Erasing, Personal, erased_among};
 pub use error::{FeedError, FoldFault};
 pub use feed::{Appended, Cursor, Feed, FeedKind, PARTITIONS, PartitionRecords};
 pub use fold::{Command, Fold, Turn};
@@ -33,8 +35,8 @@ pub use grpc::AnyReader;
 pub use outbox::{Deliver, Outbox};
 pub use parked::ParkedProfile;
 pub use reader::{Reader, ReaderParts, Source, Task};
-pub use record::{Merge, NewRecord, Progress, Record};
+pub use record::{Erasure, Merge, NewRecord, Progress, Record};
 pub use schema::{FEED_MIGRATIONS, FOLD_MIGRATIONS, OUTBOX_MIGRATIONS};
 
 /// The version of this reader: it stops at records that need a later one.
-pub const READER_VERSION: u32 = 1;
+pub const READER_VERSION: u32 = 2;

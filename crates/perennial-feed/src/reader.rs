@@ -1,13 +1,14 @@
 //! A service's reader: a fold and the workers that drive it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perennial_api::feed::v1 as wire;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::profile::v1::ReadFactsRequest;
+use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
 use perennial_rpc::Transport;
 use perennial_store::{DatabaseTransaction, Store};
@@ -48,12 +49,14 @@ pub struct ReaderParts<F: Fold> {
     pub fold: F,
     /// The service's own feed, to which the fold appends.
     pub feed: Feed,
-    /// The service's database, with [`crate::FOLD_MIGRATIONS`] and, if the fold leaves commands, [`crate::OUTBOX_MIGRATIONS`].
+    /// The service's database, with [`crate::FOLD_MIGRATIONS`] and [`crate::OUTBOX_MIGRATIONS`].
     pub store: Store,
     /// Where the records come from: ingestion first, then those that derive from it, each after what it derives from.
     pub sources: Vec<Source>,
     /// Where facts are read again for recomputing; none if the fold never recomputes.
     pub facts: Option<Transport>,
+    /// Where receipts for erasures go: reaches `perennial.profile.v1.PrivacyService`. None sends none.
+    pub receipts: Option<Transport>,
     /// The clock.
     pub clock: Clock,
     /// The bell.
@@ -68,6 +71,7 @@ pub struct Reader<F: Fold> {
     pub(crate) store: Store,
     pub(crate) sources: Vec<Source>,
     facts: Option<ProfileServiceClient<Transport>>,
+    pub(crate) receipts: Option<PrivacyServiceClient<Transport>>,
     pub(crate) clock: Clock,
     pub(crate) bell: Bell,
     /// How long a lane waits at most where other processes' commits do not ring here.
@@ -75,6 +79,7 @@ pub struct Reader<F: Fold> {
     /// Changes whenever a lane of this process has come further.
     pub(crate) moved: watch::Sender<u64>,
     held: AtomicI64,
+    rests: AtomicBool,
     desk: Mutex<Desk>,
     /// Records that concern nobody here, passed over by lanes of this process whose checkpoints follow a little later.
     passed: Mutex<BTreeMap<(Arc<str>, u16), u64>>,
@@ -99,7 +104,7 @@ impl<F: Fold> Reader<F> {
     /// A reader; nothing runs until its tasks do.
     #[must_use]
     pub fn new(parts: ReaderParts<F>) -> Arc<Self> {
-        let ReaderParts { fold, feed, store, sources, facts, clock, bell } = parts;
+        let ReaderParts { fold, feed, store, sources, facts, receipts, clock, bell } = parts;
         Arc::new(Self {
             name: feed.name().into(),
             fold: Arc::new(fold),
@@ -107,8 +112,10 @@ impl<F: Fold> Reader<F> {
             store,
             sources,
             facts: facts.map(|it| ProfileServiceClient::new(it).max_decoding_message_size(64 << 20)),
+            receipts: receipts.map(PrivacyServiceClient::new),
             clock,
             bell,
+            rests: AtomicBool::new(false),
             poll: Duration::from_millis(250),
             moved: watch::Sender::new(0),
             held: AtomicI64::new(i64::MAX),
@@ -123,11 +130,22 @@ impl<F: Fold> Reader<F> {
         &self.fold
     }
 
-    /// The work: one task a lane. Several processes may run them on one PostgreSQL; the checkpoint lets only one of them
+    /// Leaves timers unfired, as long as no record of their profile comes after them: for a process that takes in what
+    /// others wrote, but does nothing of its own accord. Call it before the tasks run.
+    pub fn rest(&self) {
+        self.rests.store(true, Ordering::SeqCst);
+    }
+
+    /// When the next timer fires, if timers fire here at all.
+    pub(crate) fn unless_resting(&self, due: Option<Timestamp>) -> Option<Timestamp> {
+        due.filter(|_| !self.rests.load(Ordering::SeqCst))
+    }
+
+    /// The work: one task a lane, and one that sends receipts for erasures. Several processes may run them on one PostgreSQL; the checkpoint lets only one of them
     /// commit each batch.
     pub fn tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<Task> {
         let lanes = self.store.lanes(PARTITIONS);
-        (0_i64..)
+        let mut tasks: Vec<Task> = (0_i64..)
             .zip(lanes)
             .map(|(number, partitions)| {
                 let feeds = self.sources.iter().flat_map(|source| {
@@ -141,7 +159,9 @@ impl<F: Fold> Reader<F> {
                 let task: Task = (name, Box::pin(lane.run(stop.clone())));
                 task
             })
-            .collect()
+            .collect();
+        tasks.extend(crate::erasure::receipts(self, stop));
+        tasks
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -270,7 +290,7 @@ impl<F: Fold> Reader<F> {
         FeedError::Peer { feed: self.name.to_string(), reason: "its reader stops".to_owned() }
     }
 
-    pub(crate) async fn facts(&self, key: &Key, up_to: u64) -> Result<Vec<Record>, FeedError> {
+    pub(crate) async fn facts(&self, key: &Key, up_to: u64) -> Result<Option<Vec<Record>>, FeedError> {
         let Some(client) = &self.facts else {
             let reason = "this reader has no way to read facts again".to_owned();
             return Err(FeedError::Peer { feed: "ingestion".to_owned(), reason });
@@ -280,18 +300,21 @@ impl<F: Fold> Reader<F> {
         let mut page_token = String::new();
         loop {
             let request = ReadFactsRequest { name: name.clone(), up_to_seq: up_to, page_size: 0, page_token };
-            let page = client.clone().read_facts(request).await.map_err(|status| FeedError::Peer {
-                feed: "ingestion".to_owned(),
-                reason: status.message().to_owned(),
-            })?;
-            let page = page.into_inner();
+            let page = match client.clone().read_facts(request).await {
+                Ok(page) => page.into_inner(),
+                Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
+                Err(status) => {
+                    let reason = status.message().to_owned();
+                    return Err(FeedError::Peer { feed: "ingestion".to_owned(), reason });
+                }
+            };
             for record in page.records {
                 let record = wire::Record::decode(record.as_slice())
                     .map_err(|error| FeedError::Malformed { what: "a fact", reason: error.to_string() })?;
                 records.push(Record::try_from(record)?);
             }
             if page.next_page_token.is_empty() {
-                return Ok(records);
+                return Ok(Some(records));
             }
             page_token = page.next_page_token;
         }

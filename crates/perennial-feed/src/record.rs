@@ -87,6 +87,17 @@ impl Record {
     pub(crate) fn is_merge(&self) -> bool {
         self.kind == Merge::AWAY || self.kind == Merge::INTO
     }
+
+    /// Whether it is of nobody: what it told went with the person it was about.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.profile.is_erased()
+    }
+
+    /// Whether every reader has to see it, whatever its fold makes of records.
+    pub(crate) fn is_for_all(&self) -> bool {
+        !self.is_blank() && (self.is_merge() || self.kind == Erasure::KIND)
+    }
 }
 
 /// A record to append; the feed gives it its place.
@@ -179,6 +190,36 @@ impl Merge {
         let bytes = |id: Uuid| id.as_bytes().to_vec();
         let it = wire::Merge { merge: bytes(self.id.0), from: bytes(self.from.0), into: bytes(self.into.0) };
         prost::Message::encode_to_vec(&it).into()
+    }
+}
+
+/// An erasure, as the last record of each profile of the person tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// The erasure.
+    pub id: Uuid,
+}
+
+impl Erasure {
+    /// The kind of the record.
+    pub const KIND: &'static str = "profile_erased";
+    /// Readers of before must stop there rather than keep what has to go.
+    pub(crate) const MIN_READER: u32 = 2;
+
+    /// Reads an erasure record's payload.
+    ///
+    /// # Errors
+    /// If the payload is not a `perennial.feed.v1.ProfileErased`.
+    pub fn decode(payload: &[u8]) -> Result<Self, FeedError> {
+        let it: wire::ProfileErased =
+            prost::Message::decode(payload).map_err(|error| malformed("an erasure", error))?;
+        Ok(Self { id: uuid(&it.erasure)? })
+    }
+
+    /// Writes an erasure record's payload.
+    #[must_use]
+    pub fn encode(self) -> Bytes {
+        prost::Message::encode_to_vec(&wire::ProfileErased { erasure: self.id.as_bytes().to_vec() }).into()
     }
 }
 

@@ -34,7 +34,9 @@ CREATE TABLE feed_record (
 }];
 
 /// Tables for a service that folds other feeds into a state for each profile.
-pub const FOLD_MIGRATIONS: [Migration; 1] = [Migration {
+pub const FOLD_MIGRATIONS: [Migration; 2] = [FOLD, ERASED];
+
+const FOLD: Migration = Migration {
     name: "fold_0001",
     sql: "
 CREATE TABLE checkpoint (
@@ -91,10 +93,25 @@ CREATE TABLE parked_record (
     PRIMARY KEY (workspace, profile, ordinal)
 );
 ",
-}];
+};
+
+/// Profiles that were erased, so that nothing of them is taken in again.
+const ERASED: Migration = Migration {
+    name: "fold_0002_erased",
+    sql: "
+CREATE TABLE erased_profile (
+    workspace TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    erasure {uuid} NOT NULL,
+    PRIMARY KEY (workspace, profile)
+);
+",
+};
 
 /// The table of a service that sends commands to others.
-pub const OUTBOX_MIGRATIONS: [Migration; 1] = [Migration {
+pub const OUTBOX_MIGRATIONS: [Migration; 2] = [OUTBOX, WHOSE];
+
+const OUTBOX: Migration = Migration {
     name: "outbox_0001",
     sql: "
 CREATE TABLE outbox (
@@ -107,4 +124,12 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (target, not_before);
 ",
-}];
+};
+
+/// Whom a command is about, so that it can be taken back.
+const WHOSE: Migration = Migration {
+    name: "outbox_0002_profile",
+    sql: "
+ALTER TABLE outbox ADD COLUMN profile {uuid};
+",
+};

@@ -126,6 +126,7 @@ impl<F: Fold> Lane<F> {
             partitions: [(partition, batch)].into(),
             states: keep::load(&tx, &keys).await?,
             transfers: keep::transfers(&tx, &merges).await?,
+            erased: BTreeSet::new(),
             parked: BTreeSet::new(),
             due: vec![key.clone()],
             condemned: None,
@@ -151,7 +152,10 @@ impl<F: Fold> Lane<F> {
         self.ensure_loaded().await?;
         for key in keys.iter().filter(|it| !self.is_parked(it)) {
             let up_to = self.progress(key.1.partition(PARTITIONS)).seq;
-            facts.insert(key, reader.facts(key, up_to).await?);
+            // Whoever is erased meanwhile stays as they are until that comes here.
+            if let Some(read) = reader.facts(key, up_to).await? {
+                facts.insert(key, read);
+            }
         }
         let tx = self.begin().await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;

@@ -14,7 +14,9 @@ mod store;
 mod worker;
 
 use perennial_api::loyalty::v1::loyalty_service_server::LoyaltyServiceServer;
-use perennial_feed::{FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Reader, ReaderParts};
+use perennial_feed::{
+    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, OUTBOX_MIGRATIONS, Reader, ReaderParts,
+};
 use perennial_runtime::{Host, Service};
 use perennial_store::{Migration, Store};
 
@@ -26,7 +28,8 @@ pub const NAME: &str = "loyalty";
 /// The whole schema.
 #[must_use]
 pub fn migrations() -> Vec<Migration> {
-    FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(store::MIGRATIONS).collect()
+    let foundation = FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS);
+    foundation.chain(store::MIGRATIONS).collect()
 }
 
 /// The service, ready to run in the process of `host`.
@@ -44,6 +47,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         store,
         sources: vec![host.mesh.source("ingestion")],
         facts: None,
+        receipts: Some(host.mesh.transport("perennial.profile.v1.PrivacyService")),
         clock,
         bell: bell.clone(),
     });

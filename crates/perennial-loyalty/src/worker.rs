@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_feed::{Fold, FoldFault, Listener, Record, Turn};
+use perennial_feed::{Erasing, Fold, FoldFault, Listener, Personal, Record, Turn};
 use perennial_rpc::facts::{self, About};
 use perennial_store::DatabaseTransaction;
 use perennial_types::{Fact, FactKind, OrderChange, OrderState, ProfileId, Workspace};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::app::{App, Seen, observe};
+use crate::store;
 
 /// Ends what has come to its end, at the exact instant, until told to stop.
 pub async fn end_coupons(app: App, listener: Listener, stop: CancellationToken) {
@@ -176,6 +177,14 @@ impl Fold for Orders {
             known.settle(&id, turn, at);
         }
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &store::PERSONAL
+    }
+
+    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
+        Ok(store::erase(tx, erasing).await?)
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Self::Row>) -> Result<(), FoldFault> {

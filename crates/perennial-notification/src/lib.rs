@@ -66,13 +66,15 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         profiles: host.mesh.transport("perennial.profile.v1.ProfileService"),
         head,
     });
+    let privacy = host.mesh.transport("perennial.profile.v1.PrivacyService");
     let patience = (store.backend() == Backend::Postgres).then_some(PATIENCE);
     let reader = Reader::new(ReaderParts {
-        fold: Consents,
+        fold: Consents::new(store.clone(), clock.clone(), app.signer(), privacy.clone()),
         feed: feed.clone(),
         store,
         sources: vec![host.mesh.source("ingestion")],
         facts: None,
+        receipts: Some(privacy),
         clock,
         bell: bell.clone(),
     });

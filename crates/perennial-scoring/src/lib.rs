@@ -17,7 +17,9 @@ mod worker;
 use std::sync::Arc;
 
 use perennial_api::scoring::v1::scoring_service_server::ScoringServiceServer;
-use perennial_feed::{FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Reader, ReaderParts};
+use perennial_feed::{
+    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, OUTBOX_MIGRATIONS, Reader, ReaderParts,
+};
 use perennial_runtime::{Host, Service};
 use perennial_store::Store;
 
@@ -36,7 +38,7 @@ pub const NAME: &str = "scoring";
 /// If a setting is wrong or the database cannot be opened.
 pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let settings = Arc::new(config.settings().map_err(anyhow::Error::msg)?);
-    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &store::MIGRATIONS[..]].concat();
+    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &store::MIGRATIONS[..]].concat();
     let store = Store::open(&config.database, NAME, &migrations).await?;
     let (clock, bell) = (host.clock.clone(), host.bell.clone());
     let feed = Feed::open(NAME, FeedKind::Derived, store.clone(), clock.clone(), bell.clone()).await?;
@@ -46,6 +48,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         store: store.clone(),
         sources: vec![host.mesh.source("ingestion")],
         facts: Some(host.mesh.transport("perennial.profile.v1.ProfileService")),
+        receipts: Some(host.mesh.transport("perennial.profile.v1.PrivacyService")),
         clock: clock.clone(),
         bell: bell.clone(),
     });

@@ -44,6 +44,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         store: store.clone(),
         sources: vec![host.mesh.source("ingestion"), host.mesh.source("scoring")],
         facts: Some(profiles.clone()),
+        receipts: Some(host.mesh.transport("perennial.profile.v1.PrivacyService")),
         clock: clock.clone(),
         bell: bell.clone(),
     });

@@ -7,6 +7,17 @@ pub mod segments;
 pub mod stages;
 pub mod states;
 
+use perennial_feed::{End, Personal};
+
+/// Tables with rows about people.
+pub const PERSONAL: [Personal; 5] = [
+    Personal { table: &members::MEMBERSHIP, end: End::Delete },
+    Personal { table: &members::CHANGES, end: End::Delete },
+    Personal { table: &stages::STAGE, end: End::Delete },
+    Personal { table: &stages::CHANGES, end: End::Delete },
+    Personal { table: &members::MERGED, end: End::Delete },
+];
+
 /// A cause as two columns.
 pub fn cause_columns(cause: &crate::domain::Cause) -> (&'static str, &str) {
     use crate::domain::Cause;

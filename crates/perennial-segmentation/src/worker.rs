@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
-use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Channel, Currency, ProfileId, Timestamp, Workspace, from_micros, micros};
 use prost::Message;
@@ -17,6 +17,7 @@ use crate::domain::{
     self, Cause, Change, Input, KnownEvents, Rules, Score, Segment, Stage, State, Vocabulary, check,
 };
 use crate::metrics::Metrics;
+use crate::store::PERSONAL;
 use crate::store::members::{self, MemberChange};
 use crate::store::segments::{self, Definition, Rulebook};
 use crate::store::stages::{self, StageMove};
@@ -378,6 +379,10 @@ impl Fold for Segmentation {
         let changes = domain::evaluate(rules, state, present(turn), &Cause::Rule);
         self.leave(rules, turn, state, changes);
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &PERSONAL
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {

@@ -40,6 +40,12 @@ pub enum StoreError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// Others were in the way.
+    #[error("others were in the way of {what}: it is tried again")]
+    Busy {
+        /// What was being done.
+        what: &'static str,
+    },
     /// A stored value has a form this version does not know.
     #[error("stored {what} cannot be read: {reason}")]
     Corrupt {
@@ -59,7 +65,11 @@ impl StoreError {
     /// Whether the same statement may succeed if tried again: the database was away, busy, or two writers collided.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
+        let source = match self {
+            Self::Busy { .. } => return true,
+            Self::Database { source, .. } => source,
+            Self::Url { .. } | Self::Corrupt { .. } => return false,
+        };
         match source {
             sea_orm::DbErr::ConnectionAcquire(_) | sea_orm::DbErr::Conn(_) => true,
             other => {

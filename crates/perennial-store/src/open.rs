@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use crate::{Migration, Result, StoreError, migrate};
+use crate::{Migration, Result, StoreError, column, migrate, query};
 
 /// Which of the two databases it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +135,8 @@ impl Store {
                         // A whole batch of rows at once, instead of two threads that wait for each other every 50.
                         .row_buffer_size(1_024)
                         .pragma("temp_store", "memory")
+                        // What is deleted or replaced is overwritten: an erased person's values are in no free page.
+                        .pragma("secure_delete", "on")
                         .pragma("cache_size", "-16384")
                         .pragma("mmap_size", "134217728")
                         .pragma("wal_autocheckpoint", "4000")
@@ -210,6 +212,27 @@ impl Store {
         &self.reader
     }
 
+    /// Makes sure that what was deleted is gone from the files, too. On SQLite, deleting overwrites, and what is left is the
+    /// write-ahead log, which this empties; it needs an instant in which nobody reads. On PostgreSQL that is the
+    /// database's own business: dead rows go with its vacuum, and its log with its archive.
+    ///
+    /// # Errors
+    /// If readers were in the way, which passes; if the database refuses.
+    pub async fn scrub(&self) -> Result<()> {
+        if self.backend == Backend::Postgres {
+            return Ok(());
+        }
+        for _ in 0..50 {
+            let rows = query(&self.writer, "emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await?;
+            let busy = rows.first().map(|row| column::<i32>(row, 0)).transpose()?;
+            if busy == Some(0) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(StoreError::Busy { what: "emptying the log" })
+    }
+
     /// How many partitions one worker takes in one transaction: on SQLite all, as there is one writer anyway and a
     /// commit costs a sync; on PostgreSQL one, so that a transaction locks at most one partition's head.
     #[must_use]
@@ -254,6 +277,37 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         assert_eq!(without_password("postgres://ana:secret@db/x"), "postgres://…@db/x");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_is_in_no_file_once_it_is_scrubbed() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() };
+        let sql = "CREATE TABLE t (id BIGINT PRIMARY KEY, text TEXT NOT NULL);\nCREATE INDEX t_text ON t (text);";
+        let store = Store::open(&config, "test", &[Migration { name: "t", sql }]).await.unwrap();
+        let secret = |n: u32, round: u32| format!("secret{n}of{round}{}", "x".repeat((n * 37 % 900) as usize));
+        for round in 0..3 {
+            for n in 0..400 {
+                let sql = "INSERT INTO t (id, text) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET text = excluded.text";
+                let tx = store.write().await.unwrap();
+                let values = vec![i64::from(n * 7_919 % 400).into(), secret(n, round).into()];
+                crate::execute(&tx, "a row", sql, values).await.unwrap();
+                Store::commit(tx).await.unwrap();
+            }
+        }
+        let bytes = || {
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            files.flat_map(|it| std::fs::read(it.unwrap().path()).unwrap()).collect::<Vec<u8>>()
+        };
+        let holds = |it: &[u8]| it.windows(6).any(|it| it == b"secret");
+        assert!(holds(&bytes()));
+        let tx = store.write().await.unwrap();
+        crate::execute(&tx, "rows", "DELETE FROM t WHERE id < 390", vec![]).await.unwrap();
+        crate::execute(&tx, "rows", "UPDATE t SET text = ''", vec![]).await.unwrap();
+        Store::commit(tx).await.unwrap();
+        store.scrub().await.unwrap();
+        assert!(!holds(&bytes()));
     }
 
     #[tokio::test]

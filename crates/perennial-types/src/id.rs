@@ -118,6 +118,34 @@ impl ProfileId {
         })
     }
 
+    /// Nobody in particular, in a partition: whose the records of an erased person are. The same for everybody who was
+    /// erased, so that nothing links them.
+    #[must_use]
+    pub fn nobody(partition: u16, partitions: u16) -> Self {
+        let candidates = (0..=u128::from(partitions) * 2).map(|n| Self(uuid::Builder::from_custom_bytes(n.to_be_bytes()).into_uuid()));
+        let mut found = candidates.filter(|it| it.partition(partitions) == partition);
+        found.next().unwrap_or(Self(uuid::Builder::from_custom_bytes([0; 16]).into_uuid()))
+    }
+
+    /// Somebody who was erased, as rows name them that have to stay (books, counts): drawn by lot, kept nowhere else, so that
+    /// nothing leads back from it.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        // The last 74 bits of a UUIDv7 are drawn by lot; its first half is an instant, which may tell.
+        let mut bytes = [0; 16];
+        let (front, back) = bytes.split_at_mut(8);
+        let drawn = || new_id(Timestamp::UNIX_EPOCH);
+        front.copy_from_slice(&drawn().as_bytes()[8..]);
+        back.copy_from_slice(&drawn().as_bytes()[8..]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Whether it is nobody, or stands in for somebody who was erased; no profile ever has such an id.
+    #[must_use]
+    pub fn is_erased(self) -> bool {
+        self.0.get_version_num() == 8
+    }
+
     /// The feed partition that holds everything about this profile, out of `partitions`. Every service uses this
     /// one hash, so a profile's records of all feeds lie in partitions of the same number.
     #[must_use]
@@ -171,6 +199,17 @@ mod tests {
             counts[usize::from(ProfileId::new(crate::from_micros(n)).partition(16))] += 1;
         }
         assert!(counts.iter().all(|it| (800..1200).contains(it)), "{counts:?}");
+    }
+
+    #[test]
+    fn nobody_is_in_every_partition_and_never_a_profile() {
+        for partition in 0..16 {
+            let nobody = ProfileId::nobody(partition, 16);
+            assert_eq!((nobody.partition(16), nobody.is_erased()), (partition, true));
+        }
+        let (one, other) = (ProfileId::stand_in(), ProfileId::stand_in());
+        assert!(one != other && one.is_erased());
+        assert!(!ProfileId::new(Timestamp::UNIX_EPOCH).is_erased());
     }
 
     #[test]

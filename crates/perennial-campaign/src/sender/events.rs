@@ -10,6 +10,7 @@ use perennial_feed::{Command, Deliver};
 use perennial_rpc::{Transport, structs, time};
 use perennial_types::{Timestamp, Workspace};
 use prost::Message as _;
+use perennial_types::ProfileId;
 use uuid::Uuid;
 
 use crate::domain::draw::id_of;
@@ -43,7 +44,8 @@ pub fn refused(workspace: &Workspace, id: Uuid, send: &SendCommand, reason: &str
         ..Event::default()
     };
     let payload = event.encode_to_vec();
-    Command { id, workspace: workspace.clone(), target: INGESTION, not_before: now, payload }
+    let profile = Some(ProfileId(super::uuid(&send.profile)));
+    Command { id, workspace: workspace.clone(), target: INGESTION, not_before: now, payload, profile }
 }
 
 #[async_trait]

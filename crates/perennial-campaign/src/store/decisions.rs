@@ -44,7 +44,7 @@ pub struct Logged {
     pub delivery_reason: String,
 }
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "decision",
     columns: &[
         ("workspace", Column::Text),

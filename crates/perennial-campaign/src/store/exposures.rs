@@ -9,7 +9,7 @@ use super::get;
 use crate::domain::effect::Exposed;
 use crate::domain::stats::{Arm, Moments};
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "exposure",
     columns: &[
         ("workspace", Column::Text),

@@ -10,8 +10,27 @@ pub mod profiles;
 
 pub use migrations::migrations;
 
+use perennial_feed::{End, Personal};
 use perennial_store::{QueryResult, Result, StoreError};
 use perennial_types::Workspace;
+
+/// Tables with rows about people.
+pub const PERSONAL: [Personal; 2] = [
+    Personal {
+        table: &decisions::TABLE,
+        end: End::Unlink {
+            lose: "occurrence = '', reasons = '[]'",
+            kept: "campaign, step, outcome and instant: how often a campaign was sent",
+        },
+    },
+    Personal {
+        table: &exposures::TABLE,
+        end: End::Unlink {
+            lose: "",
+            kept: "arm, instant and amounts: what a campaign earned is the difference of its arms, and nobody may drop out of them",
+        },
+    },
+];
 
 /// Reads one column of a row.
 fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &'static str) -> Result<T> {

@@ -11,7 +11,7 @@ use perennial_api::campaign::v1 as wire;
 use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
-use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
 use perennial_rpc::facts;
 use perennial_store::DatabaseTransaction;
 use perennial_types::{Clock, ProfileId, Workspace, from_micros};
@@ -22,7 +22,7 @@ use crate::domain::state::{Score, State};
 use crate::domain::{Book, Effects, Policy, Row, Send, Step, definition};
 use crate::metrics::Metrics;
 use crate::store::lifts::Published;
-use crate::store::{campaigns, decisions, exposures, lifts as published};
+use crate::store::{PERSONAL, campaigns, decisions, exposures, lifts as published};
 
 pub use lifts::Publisher;
 
@@ -247,6 +247,10 @@ impl Fold for Journeys {
             None => step.plan_dates(state),
         });
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &PERSONAL
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<(Workspace, Row)>) -> Result<(), FoldFault> {

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
+use perennial_types::{ProfileId, Workspace};
+
 use super::Appended;
 use super::rows::Head;
-use crate::{PARTITIONS, Progress, Record};
+use crate::{Erasure, PARTITIONS, Progress, Record};
 
 /// Records kept in memory for each partition, so that readers close to the head cost no query.
 const TAIL: usize = 2_048;
@@ -18,6 +21,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Empties a profile's records.
+    pub(super) fn forget(&mut self, workspace: &Workspace, profile: ProfileId) {
+        let partition = profile.partition(PARTITIONS);
+        let Some(tail) = self.tails.get_mut(usize::from(partition)) else { return };
+        let theirs = |it: &&mut Record| {
+            it.profile == profile && it.workspace == *workspace && it.kind != Erasure::KIND
+        };
+        for record in tail.iter_mut().filter(theirs) {
+            record.profile = ProfileId::nobody(partition, PARTITIONS);
+            record.payload = Bytes::new();
+        }
+    }
+
     /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
     /// a tail is always an unbroken run.
     pub(super) fn remember(&mut self, appended: Appended) {

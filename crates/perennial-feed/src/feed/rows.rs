@@ -2,13 +2,13 @@
 
 use perennial_store::{
     Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, column,
-    insert_rows, query,
+    execute, insert_rows, query,
 };
 use perennial_types::{ProfileId, Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;
 
 use super::Cursor;
-use crate::{FeedError, PARTITIONS, Progress, Record};
+use crate::{Erasure, FeedError, PARTITIONS, Progress, Record};
 
 const RECORDS: Table = Table {
     name: "feed_record",
@@ -81,6 +81,26 @@ pub(super) async fn load_records(
     let values = vec![i64::from(cursor.partition).into(), int(cursor.after_seq).into(), limit.into()];
     let rows = query(db, "the feed's records", sql, values).await?;
     rows.iter().map(record_of).collect()
+}
+
+/// Empties a profile's records. That it was erased is told by a record that stays.
+pub(super) async fn erase_records(
+    tx: &impl ConnectionTrait,
+    workspace: &Workspace,
+    profile: ProfileId,
+) -> Result<u64, StoreError> {
+    let partition = profile.partition(PARTITIONS);
+    let sql = "UPDATE feed_record SET profile = $4, payload = $5 \
+               WHERE partition = $1 AND workspace = $2 AND profile = $3 AND kind <> $6";
+    let values = vec![
+        i64::from(partition).into(),
+        workspace.as_str().into(),
+        profile.0.into(),
+        ProfileId::nobody(partition, PARTITIONS).0.into(),
+        Vec::<u8>::new().into(),
+        Erasure::KIND.into(),
+    ];
+    execute(tx, "an erased person's records", sql, values).await
 }
 
 pub(super) const SELECT_HEADS: &str =

@@ -8,7 +8,7 @@ use perennial_store::{DatabaseTransaction, Store};
 use super::{Fetched, Lane, store_fault};
 use crate::batch::Outcome;
 use crate::keep::{self, Key, Move};
-use crate::{FeedError, Fold, Progress};
+use crate::{FeedError, Fold, Progress, erasure};
 
 impl<F: Fold> Lane<F> {
     pub(super) async fn load(&mut self) -> Result<(), FeedError> {
@@ -29,7 +29,7 @@ impl<F: Fold> Lane<F> {
                     Fetched { epoch, stored: seq, applied: seq, last: seq, head: seq, ..Fetched::default() };
             }
         }
-        self.next_due = keep::next_due(&tx, self.number).await?;
+        self.next_due = reader.unless_resting(keep::next_due(&tx, self.number).await?);
         self.errands = keep::errands(&tx, self.number).await?;
         Store::commit(tx).await?;
         self.parked = reader.parked_in(&partitions).await?;
@@ -98,10 +98,14 @@ impl<F: Fold> Lane<F> {
     ) -> Result<BTreeMap<u16, usize>, FeedError> {
         let reader = self.reader.clone();
         keep::move_checkpoints(&tx, &reader.name, &moves).await?;
-        let parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
+        let mut parked: BTreeSet<Key> = self.parked.iter().chain(outcome.parked.keys()).cloned().collect();
+        parked.retain(|it| !outcome.erased.contains_key(it));
         let mut changed = Vec::new();
         let mut gone = Vec::new();
         for (key, slot) in outcome.states {
+            if outcome.erased.contains_key(&key) {
+                continue;
+            }
             if slot.gone {
                 if slot.loaded.is_some() {
                     gone.push(key);
@@ -121,12 +125,19 @@ impl<F: Fold> Lane<F> {
         reader.fold.write(&tx, outcome.rows).await.map_err(store_fault)?;
         let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
         keep::save_commands(&tx, outcome.commands).await?;
+        for (key, id) in &outcome.erased {
+            erasure::carry_out(&tx, &reader, key, *id, now).await?;
+        }
         let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
-        let next_due = keep::next_due(&tx, self.number).await?;
+        let next_due = reader.unless_resting(keep::next_due(&tx, self.number).await?);
         Store::commit(tx).await?;
         self.positions_saved(&moves, progress);
         self.next_due = next_due;
         self.parked = parked;
+        for (workspace, profile) in outcome.erased.keys() {
+            reader.feed.forget(workspace, *profile);
+            reader.bell.ring(&reader.outbox_topic(erasure::RECEIPTS));
+        }
         reader.feed.announce(appended);
         for target in targets {
             reader.bell.ring(&reader.outbox_topic(target));

@@ -36,7 +36,7 @@ impl<F: Fold> Lane<F> {
         if !is_idle {
             return Ok(false);
         }
-        if !records().any(|it| it.is_merge() || self.reader.fold.concerns(it)) {
+        if !records().any(|it| it.is_for_all() || (!it.is_blank() && self.reader.fold.concerns(it))) {
             return Ok(true);
         }
         let Some(guess) = &self.book else { return Ok(false) };
@@ -55,7 +55,8 @@ impl<F: Fold> Lane<F> {
     /// Whether a record is worth a turn.
     pub(crate) fn matters(&self, book: &F::Book, record: &Record) -> bool {
         let fold = &self.reader.fold;
-        record.is_merge() || (fold.concerns(record) && fold.matters(book, record))
+        record.is_for_all()
+            || (!record.is_blank() && fold.concerns(record) && fold.matters(book, record))
     }
 
     pub(super) fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {

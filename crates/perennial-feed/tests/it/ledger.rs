@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_feed::{Fold, FoldFault, NewRecord, Record, Turn};
+use perennial_feed::{End, Fold, FoldFault, NewRecord, Personal, Record, Turn};
 use perennial_store::{Column, DatabaseTransaction, Migration, Table, insert_rows};
 use perennial_types::{ProfileId, micros};
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,29 @@ use crate::world::main;
 pub const LEDGER_MIGRATIONS: [Migration; 1] = [Migration {
     name: "ledger_0001",
     sql: "CREATE TABLE told (workspace TEXT NOT NULL, number BIGINT NOT NULL, times BIGINT NOT NULL, \
-          PRIMARY KEY (workspace, number));",
+          PRIMARY KEY (workspace, number));\n\
+          CREATE TABLE heard (workspace TEXT NOT NULL, profile {uuid} NOT NULL, number BIGINT NOT NULL, \
+          PRIMARY KEY (workspace, profile, number));\n\
+          CREATE TABLE counted (workspace TEXT NOT NULL, profile {uuid} NOT NULL, number BIGINT NOT NULL, note TEXT NOT NULL, \
+          PRIMARY KEY (workspace, profile, number));",
 }];
+
+/// Who heard which number.
+const HEARD: Table = Table {
+    name: "heard",
+    columns: &[("workspace", Column::Text), ("profile", Column::Uuid), ("number", Column::BigInt)],
+};
+
+/// The same, which has to stay for the sake of counting.
+const COUNTED: Table = Table {
+    name: "counted",
+    columns: &[
+        ("workspace", Column::Text),
+        ("profile", Column::Uuid),
+        ("number", Column::BigInt),
+        ("note", Column::Text),
+    ],
+};
 
 const TOLD: Table = Table {
     name: "told",
@@ -37,6 +58,9 @@ pub const USELESS: i64 = 7;
 
 /// A record that cannot be applied as long as the ledger refuses it.
 pub const POISON: i64 = -1;
+
+/// A record that can never be applied.
+pub const HOPELESS: i64 = -2;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -64,7 +88,7 @@ pub static REFUSES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBoo
 #[async_trait]
 impl Fold for Ledger {
     type State = State;
-    type Row = i64;
+    type Row = (ProfileId, i64);
     /// The definitions say that multiples of this are of no use to the first reader.
     type Book = i64;
 
@@ -90,11 +114,14 @@ impl Fold for Ledger {
     fn apply(
         &self,
         _: &i64,
-        turn: &mut Turn<i64>,
+        turn: &mut Turn<(ProfileId, i64)>,
         state: &mut State,
         record: &Record,
     ) -> Result<(), FoldFault> {
         let told: Told = prost::Message::decode(record.payload.as_ref()).map_err(FoldFault::poison)?;
+        if told.number == HOPELESS {
+            return Err(FoldFault::poison("a number that can never be"));
+        }
         if told.number == POISON && REFUSES.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(FoldFault::poison("a number that cannot be"));
         }
@@ -108,14 +135,14 @@ impl Fold for Ledger {
         state.seen.push(format!("told {}{stale}", told.number));
         let due = micros(turn.at()) + told.after;
         turn.set_timer(told.number.to_string(), perennial_types::from_micros(due));
-        turn.row(told.number);
+        turn.row((turn.profile(), told.number));
         if self.derives {
             turn.append("fact", &told);
         }
         Ok(())
     }
 
-    fn fire(&self, _: &i64, turn: &mut Turn<i64>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
+    fn fire(&self, _: &i64, turn: &mut Turn<(ProfileId, i64)>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
         let number: i64 = timer.parse().map_err(FoldFault::poison)?;
         state.fired.insert(number, micros(turn.at()));
         let stale = if turn.stale() { ", stale" } else { "" };
@@ -126,7 +153,7 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn merge(&self, _: &i64, _: &mut Turn<i64>, into: &mut State, from: State) -> Result<(), FoldFault> {
+    fn merge(&self, _: &i64, _: &mut Turn<(ProfileId, i64)>, into: &mut State, from: State) -> Result<(), FoldFault> {
         for (number, times) in from.numbers {
             *into.numbers.entry(number).or_default() += times;
         }
@@ -138,15 +165,29 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn refolded(&self, _: &i64, _: &mut Turn<i64>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
+    fn refolded(&self, _: &i64, _: &mut Turn<(ProfileId, i64)>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
         fresh.derived.clone_from(&old.derived);
         fresh.seen.clone_from(&old.seen);
         Ok(())
     }
 
-    async fn write(&self, tx: &DatabaseTransaction, rows: Vec<i64>) -> Result<(), FoldFault> {
+    fn personal(&self) -> &'static [Personal] {
+        const COUNTS: End = End::Unlink { lose: "note = ''", kept: "the number, for counting" };
+        &[Personal { table: &HEARD, end: End::Delete }, Personal { table: &COUNTED, end: COUNTS }]
+    }
+
+    async fn write(&self, tx: &DatabaseTransaction, rows: Vec<(ProfileId, i64)>) -> Result<(), FoldFault> {
+        let again = "ON CONFLICT (workspace, profile, number) DO NOTHING";
+        let heard = |(profile, number): &(ProfileId, i64)| vec!["main".into(), profile.0.into(), (*number).into()];
+        insert_rows(tx, &HEARD, rows.iter().map(heard).collect(), again).await?;
+        let counted = |it: &(ProfileId, i64)| {
+            let mut row = heard(it);
+            row.push(format!("a note on {}", it.0).into());
+            row
+        };
+        insert_rows(tx, &COUNTED, rows.iter().map(counted).collect(), again).await?;
         let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
-        for number in rows {
+        for (_, number) in rows {
             *counts.entry(number).or_default() += 1;
         }
         let rows = counts.into_iter().map(|(number, times)| vec!["main".into(), number.into(), times.into()]);

@@ -8,8 +8,14 @@ use perennial_api::profile::v1::{
     BatchGetContactsRequest, BatchGetContactsResponse, GetProfileRequest, ListProfilesRequest,
     ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
 };
+use perennial_api::profile::v1::privacy_service_server::{PrivacyService, PrivacyServiceServer};
+use perennial_api::profile::v1::{
+    EraseProfileRequest, Erasure as WireErasure, ExportProfileRequest, ExportProfileResponse,
+    GetErasureRequest, ListErasuresRequest, ListErasuresResponse, ReadErasedAddressesRequest,
+    ReadErasedAddressesResponse, RecordErasureReceiptRequest, RecordErasureReceiptResponse,
+};
 use perennial_feed::{
-    AnyReader, Bell, Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord,
+    AnyReader, Bell, Cursor, Erasure, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord,
     OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
 };
 use perennial_rpc::Transport;
@@ -31,6 +37,7 @@ pub struct World {
     pub second: Arc<Reader<Ledger>>,
     pub first_store: Store,
     pub second_store: Store,
+    pub receipts: Receipts,
     ingestion_store: Store,
     firsts: Vec<tokio::task::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -73,8 +80,10 @@ impl World {
 
         let edge =
             perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
+        let receipts = Receipts::default();
+        let office = PrivacyServiceServer::new(Office(receipts.clone()));
         let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
-        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts));
+        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office));
         let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
             Reader::new(ReaderParts {
                 fold: Ledger { derives: sources.len() == 1, patience },
@@ -82,6 +91,7 @@ impl World {
                 store,
                 sources: sources.iter().map(|it| Source::new(it, transport.clone(), true)).collect(),
                 facts: Some(transport.clone()),
+                receipts: Some(transport.clone()),
                 clock: time.clone(),
                 bell: bell.clone(),
             })
@@ -100,6 +110,7 @@ impl World {
             second,
             first_store,
             second_store,
+            receipts,
             ingestion_store,
             firsts,
             tasks,
@@ -161,6 +172,28 @@ impl World {
         self.append(vec![record(into, Merge::INTO)]).await;
     }
 
+    /// Erases a person who was these profiles, by ingestion's protocol: their records lose what they told, and one says so.
+    pub async fn erase(&self, profiles: &[ProfileId]) -> uuid::Uuid {
+        let id = uuid::Uuid::now_v7();
+        for profile in profiles {
+            let tx = self.ingestion_store.write().await.unwrap();
+            self.ingestion.erase(&tx, &main(), *profile).await.unwrap();
+            let record = NewRecord {
+                workspace: main(),
+                profile: *profile,
+                kind: Erasure::KIND,
+                historical: false,
+                correction: false,
+                payload: Erasure { id }.encode(),
+            };
+            let appended = self.ingestion.append(&tx, vec![record]).await.unwrap();
+            Store::commit(tx).await.unwrap();
+            self.ingestion.forget(&main(), *profile);
+            self.ingestion.announce(appended);
+        }
+        id
+    }
+
     /// Waits until nothing is left to do.
     pub async fn quiet(&self) {
         perennial_testing::quiet(&self.bell).await;
@@ -190,6 +223,55 @@ impl World {
 #[expect(clippy::disallowed_methods, reason = "tests run the tasks themselves")]
 fn spawn(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
     tokio::spawn(work)
+}
+
+/// Receipts that came.
+pub type Receipts = Arc<std::sync::Mutex<Vec<RecordErasureReceiptRequest>>>;
+
+/// Takes receipts for erasures.
+struct Office(Receipts);
+
+#[tonic::async_trait]
+impl PrivacyService for Office {
+    async fn record_erasure_receipt(
+        &self,
+        request: Request<RecordErasureReceiptRequest>,
+    ) -> Result<Response<RecordErasureReceiptResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(RecordErasureReceiptResponse {}))
+    }
+
+    type ExportProfileStream =
+        std::pin::Pin<Box<dyn futures::Stream<Item = Result<ExportProfileResponse, Status>> + Send>>;
+
+    async fn export_profile(
+        &self,
+        _: Request<ExportProfileRequest>,
+    ) -> Result<Response<Self::ExportProfileStream>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn erase_profile(&self, _: Request<EraseProfileRequest>) -> Result<Response<WireErasure>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn get_erasure(&self, _: Request<GetErasureRequest>) -> Result<Response<WireErasure>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn list_erasures(
+        &self,
+        _: Request<ListErasuresRequest>,
+    ) -> Result<Response<ListErasuresResponse>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn read_erased_addresses(
+        &self,
+        _: Request<ReadErasedAddressesRequest>,
+    ) -> Result<Response<ReadErasedAddressesResponse>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
 }
 
 /// Reads facts again straight from the ingestion feed, following merges.

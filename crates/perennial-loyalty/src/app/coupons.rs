@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use perennial_feed::erased_among;
 use perennial_store::Store;
 use perennial_types::{ProfileId, Timestamp, Workspace, from_micros, micros};
 use rand::TryRngCore;
@@ -91,10 +92,11 @@ impl App {
         let mut known = coupons::by_issue(&tx, workspace, issues.iter().map(|it| it.id)).await?;
         let names: BTreeSet<&str> = issues.iter().map(|it| it.offer.as_str()).collect();
         let offers = offers::find_all(&tx, workspace, &names).await?;
-        let profiles = issues.iter().map(|it| it.profile).collect();
+        let profiles: BTreeSet<ProfileId> = issues.iter().map(|it| it.profile).collect();
+        let erased = erased_among(&tx, workspace, profiles.iter().copied()).await?;
         let current = merges::current(&tx, workspace, &profiles).await?;
         let mut accounts = BTreeMap::new();
-        for it in issues.iter().filter(|it| !known.contains_key(&it.id)) {
+        for it in issues.iter().filter(|it| !known.contains_key(&it.id) && !erased.contains(&it.profile)) {
             let profile = *current.get(&it.profile).unwrap_or(&it.profile);
             if let Some(stored) = offers.get(&it.offer).filter(|it| it.live) {
                 let bound = Issue { profile, ..it.clone() };
@@ -110,6 +112,7 @@ impl App {
             let answer = match (known.get(&it.id), offers.get(&it.offer)) {
                 (Some(coupon), _) => Ok(coupon.clone()),
                 (None, None) => Err(Refusal::OfferNotFound),
+                (None, Some(_)) if erased.contains(&it.profile) => Err(Refusal::CustomerErased),
                 (None, Some(stored)) if !stored.live => Err(Refusal::OfferStopped),
                 (None, Some(stored)) => {
                     let profile = *current.get(&it.profile).unwrap_or(&it.profile);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{corrupt, for_update};
 use crate::domain::coupon::{Coupon, State};
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "coupon",
     columns: &[
         ("workspace", Column::Text),

@@ -8,7 +8,7 @@ use perennial_store::{
 };
 use perennial_types::{ProfileId, Workspace};
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "merged_profile",
     columns: &[("workspace", Column::Text), ("profile", Column::Uuid), ("into_profile", Column::Uuid)],
 };

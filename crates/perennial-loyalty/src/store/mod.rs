@@ -1,12 +1,14 @@
 //! SQL: rows and the domain values they hold. Every function takes the workspace.
 
 pub mod coupons;
+mod erasure;
 pub mod exceptions;
 pub mod ledger;
 pub mod merges;
 mod migrations;
 pub mod offers;
 
+pub use erasure::{PERSONAL, erase};
 pub use migrations::MIGRATIONS;
 
 use perennial_store::{Backend, ConnectionTrait, StoreError};

@@ -17,6 +17,7 @@ use perennial_store::Store;
 use perennial_types::{Clock, ProfileId, Timestamp, Workspace};
 
 use crate::domain::compose::{Contact, Letterhead};
+use crate::domain::links::Signer;
 use crate::domain::template::Compiled;
 use crate::error::Result;
 use crate::metrics::Metrics;
@@ -79,6 +80,12 @@ impl App {
     #[must_use]
     pub fn topic() -> Topic {
         Topic::other("notification messages")
+    }
+
+    /// Signs links and hashes addresses.
+    #[must_use]
+    pub fn signer(&self) -> Signer {
+        self.head.signer.clone()
     }
 
     /// Now, by the process's clock.

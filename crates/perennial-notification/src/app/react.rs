@@ -225,5 +225,6 @@ fn event_with(
         target: INGESTION,
         not_before: now,
         payload: event.encode_to_vec(),
+        profile: Some(sent.profile),
     }
 }

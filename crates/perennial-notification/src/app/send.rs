@@ -1,5 +1,6 @@
 //! Taking messages over, and showing what became of them.
 
+use perennial_feed::erased_among;
 use perennial_store::Store;
 use perennial_types::{Channel, Purpose, Workspace};
 use uuid::Uuid;
@@ -77,9 +78,14 @@ impl App {
             .collect();
         let ids = || claims.iter().map(|it| it.message.id);
         let tx = self.store.write().await?;
+        let erased = erased_among(&tx, workspace, claims.iter().map(|it| it.message.profile)).await?;
         let before = messages::states(&tx, workspace, ids()).await?;
         let fresh: Vec<_> =
-            claims.iter().filter(|it| !before.contains_key(&it.message.id)).cloned().collect();
+            claims
+                .iter()
+                .filter(|it| !before.contains_key(&it.message.id) && !erased.contains(&it.message.profile))
+                .cloned()
+                .collect();
         let added = messages::insert(&tx, &fresh, now).await?;
         let after = messages::states(&tx, workspace, ids()).await?;
         // A receipt reaches whoever asks; the event reaches whoever decided. A profile nobody knows has nobody to tell.
@@ -107,7 +113,14 @@ impl App {
             (None, Some(_)) => Receipt { id, taken: Taken::Claimed, reason: String::new() },
             _ => Receipt { id, taken: Taken::Duplicate, reason: String::new() },
         };
-        let receipts: Vec<_> = ids().map(receipt).collect();
+        let of = |claim: &Claim| {
+            if erased.contains(&claim.message.profile) {
+                let reason = "PROFILE_ERASED".to_owned();
+                return Receipt { id: claim.message.id, taken: Taken::Refused, reason };
+            }
+            receipt(claim.message.id)
+        };
+        let receipts: Vec<_> = claims.iter().map(of).collect();
         for it in &receipts {
             self.metrics.taken(it.taken.as_str());
         }

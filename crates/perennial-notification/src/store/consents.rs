@@ -8,7 +8,7 @@ use perennial_store::{
 };
 use perennial_types::{Channel, ProfileId, Purpose, Timestamp, Workspace, from_micros, micros};
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "consent",
     columns: &[
         ("workspace", Column::Text),

@@ -16,7 +16,7 @@ use crate::domain::message::{Message, State};
 
 pub use list::{Filter, Listed, list, summarize};
 
-const TABLE: Table = Table {
+pub const TABLE: Table = Table {
     name: "message",
     columns: &[
         ("workspace", Column::Text),
@@ -214,7 +214,8 @@ pub async fn settle(
             ]);
         }
         let sql = format!(
-            "UPDATE message SET state = u.column3, reason = u.column4, next_at = u.column5, \
+            "UPDATE message SET state = u.column3, next_at = u.column5, \
+             reason = CASE WHEN message.occurrence LIKE 'erased %' THEN '' ELSE u.column4 END, \
              attempts = attempts + CASE WHEN u.column3 = 'claimed' AND message.state = 'claimed' THEN 1 ELSE 0 END, \
              settled_at = CASE WHEN u.column3 = 'claimed' THEN NULL ELSE $1 END FROM (VALUES {}) AS u \
              WHERE message.workspace = u.column1 AND message.id = u.column2 AND message.state = u.column6 \
@@ -274,7 +275,8 @@ pub async fn find(
          WHERE workspace = $1 AND {condition}"
     );
     let rows = query(db, "messages reacted to", &sql, values).await?;
-    rows.iter()
+    let sent = rows
+        .iter()
         .map(|row| {
             let accepted = state(row, 5)? == State::Accepted;
             let sent = Sent {
@@ -286,7 +288,9 @@ pub async fn find(
             };
             Ok((column(row, 0)?, sent))
         })
-        .collect()
+        .collect::<Result<BTreeMap<Uuid, Sent>>>()?;
+    // What somebody who was erased does with an old message is nobody's business.
+    Ok(sent.into_iter().filter(|(_, it)| !it.profile.is_erased()).collect())
 }
 
 /// Notes first opens, or first clicks; answers those that were the first, in the order of their ids.

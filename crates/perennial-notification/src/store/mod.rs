@@ -1,6 +1,7 @@
 //! SQL: rows and the domain values they hold. Every function takes the workspace.
 
 pub mod consents;
+mod erasure;
 pub mod messages;
 mod migrations;
 pub mod pauses;
@@ -8,6 +9,7 @@ pub mod secrets;
 pub mod suppressions;
 pub mod templates;
 
+pub use erasure::{PERSONAL, erase};
 pub use migrations::MIGRATIONS;
 
 use perennial_store::{QueryResult, Result, StoreError, column};

@@ -4,19 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
+use perennial_api::profile::v1::{ErasedAddress, ReadErasedAddressesRequest};
+use perennial_feed::{Erasing, Fold, FoldFault, Personal, Record, Turn};
+use perennial_rpc::Transport;
 use perennial_rpc::facts::{self, About};
-use perennial_store::DatabaseTransaction;
+use perennial_store::{DatabaseTransaction, Store, StoreError};
 use perennial_types::{
-    Channel, ConsentChange, FactKind, ProfileId, Purpose, Timestamp, Workspace, from_micros, micros,
+    Channel, Clock, ConsentChange, FactKind, ProfileId, Purpose, Timestamp, Workspace, from_micros, micros,
 };
 use serde::{Deserialize, Serialize};
+use tonic::Code;
+use uuid::Uuid;
 
+use crate::domain::links::Signer;
 use crate::store::consents::{self, Consent};
+use crate::store::suppressions::{self, Suppression};
+use crate::store;
 
 /// Reads consents from ingestion's feed.
-#[derive(Clone, Debug)]
-pub struct Consents;
+pub struct Consents {
+    store: Store,
+    clock: Clock,
+    signer: Signer,
+    privacy: PrivacyServiceClient<Transport>,
+}
+
+impl Consents {
+    /// A projection in `store`. Whoever is erased is put on the suppression list, by the hash that `signer` makes of the
+    /// addresses that `privacy` tells.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, signer: Signer, privacy: Transport) -> Self {
+        Self { store, clock, signer, privacy: perennial_rpc::client!(PrivacyServiceClient::new(privacy)) }
+    }
+
+    async fn suppress(&self, workspace: &Workspace, addresses: &[ErasedAddress]) -> Result<(), StoreError> {
+        let tx = self.store.write().await?;
+        for it in addresses {
+            let Some(channel) = Channel::parse(&it.channel) else { continue };
+            let hash = self.signer.address_hash(workspace, channel, &it.address);
+            let everything = Suppression { everything: true, at: self.clock.now() };
+            suppressions::add(&tx, workspace, channel, &hash, "erased", everything).await?;
+        }
+        Store::commit(tx).await
+    }
+}
 
 /// The consents of one profile: channel and purpose, given or withdrawn, and when in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -110,6 +142,25 @@ impl Fold for Consents {
             }
         }
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &store::PERSONAL
+    }
+
+    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
+        Ok(store::erase(tx, erasing).await?)
+    }
+
+    async fn erased(&self, workspace: &Workspace, erasure: Uuid, _: ProfileId) -> Result<(), String> {
+        let name = format!("{}/erasures/{erasure}", workspace.resource());
+        let answer = self.privacy.clone().read_erased_addresses(ReadErasedAddressesRequest { name }).await;
+        let addresses = match answer {
+            Ok(answer) => answer.into_inner().addresses,
+            Err(status) if status.code() == Code::NotFound => return Ok(()),
+            Err(status) => return Err(format!("ingestion: {}", status.message())),
+        };
+        self.suppress(workspace, &addresses).await.map_err(|error| error.to_string())
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {

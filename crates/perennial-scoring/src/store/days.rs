@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::domain::customer::PurchaseDay;
 use crate::domain::ledger::Ledger;
 
-const DAYS: Table = Table {
+pub const DAYS: Table = Table {
     name: "purchase_day",
     columns: &[
         ("workspace", Column::Text),

@@ -17,7 +17,15 @@ pub use scores::{Reach, ScoreRow, clv_values, profiles_after, rfm_table, rfm_val
 pub use traits::write_traits;
 pub use workspaces::{advance, currency, due, postpone, waiting, write_currencies};
 
+use perennial_feed::{End, Personal};
 use perennial_store::Migration;
+
+/// Tables with rows about people.
+pub const PERSONAL: [Personal; 3] = [
+    Personal { table: &days::DAYS, end: End::Delete },
+    Personal { table: &scores::SCORES, end: End::Delete },
+    Personal { table: &traits::FIRST, end: End::Delete },
+];
 
 /// The service's own tables.
 pub const MIGRATIONS: [Migration; 4] = [

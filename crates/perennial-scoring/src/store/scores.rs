@@ -8,7 +8,7 @@ use perennial_store::{
 use perennial_types::{ProfileId, Timestamp, Workspace, micros};
 use uuid::Uuid;
 
-const SCORES: Table = Table {
+pub const SCORES: Table = Table {
     name: "customer_score",
     columns: &[
         ("workspace", Column::Text),

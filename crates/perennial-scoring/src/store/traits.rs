@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::ledger::Ledger;
 use crate::domain::portrait::Traits;
 
-const FIRST: Table = Table {
+pub const FIRST: Table = Table {
     name: "first_order",
     columns: &[
         ("workspace", Column::Text),

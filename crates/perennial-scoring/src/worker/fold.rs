@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perennial_api::scoring::v1::ScoreUpdated;
-use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
 use perennial_rpc::facts::{self, About};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Currency, FactKind, OrderChange, ProfileId, Workspace, micros};
@@ -354,6 +354,10 @@ impl Fold for ScoreFold {
             publish(&self.judge(book, turn.workspace()), turn, &figures, state, false);
         }
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &store::PERSONAL
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {

@@ -43,7 +43,7 @@ pub struct Standing {
     pub historical: bool,
 }
 
-const MEMBERSHIP: Table = Table {
+pub const MEMBERSHIP: Table = Table {
     name: "membership",
     columns: &[
         ("workspace", Column::Text),
@@ -61,7 +61,13 @@ const MEMBERSHIP_KEY: Table = Table {
     columns: &[("workspace", Column::Text), ("number", Column::BigInt), ("profile", Column::Uuid)],
 };
 
-const CHANGES: Table = Table {
+/// Profiles that became others.
+pub const MERGED: Table = Table {
+    name: "merged",
+    columns: &[("workspace", Column::Text), ("profile", Column::Uuid), ("into_profile", Column::Uuid)],
+};
+
+pub const CHANGES: Table = Table {
     name: "membership_change",
     columns: &[
         ("workspace", Column::Text),

@@ -1,6 +1,6 @@
 //! The schema. Append only: a migration that was released is never edited.
 
-use perennial_feed::{FEED_MIGRATIONS, FOLD_MIGRATIONS};
+use perennial_feed::{FEED_MIGRATIONS, FOLD_MIGRATIONS, OUTBOX_MIGRATIONS};
 use perennial_store::Migration;
 
 const OWN: [Migration; 1] = [Migration {
@@ -99,5 +99,5 @@ CREATE TABLE answered_request (
 
 /// Every migration of this service's database, in order.
 pub fn migrations() -> Vec<Migration> {
-    FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OWN).collect()
+    FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).chain(OWN).collect()
 }

@@ -26,7 +26,7 @@ pub struct StageMove {
     pub historical: bool,
 }
 
-const STAGE: Table = Table {
+pub const STAGE: Table = Table {
     name: "stage",
     columns: &[
         ("workspace", Column::Text),
@@ -39,7 +39,7 @@ const STAGE: Table = Table {
 const STAGE_KEY: Table =
     Table { name: "stage", columns: &[("workspace", Column::Text), ("profile", Column::Uuid)] };
 
-const CHANGES: Table = Table {
+pub const CHANGES: Table = Table {
     name: "stage_change",
     columns: &[
         ("workspace", Column::Text),

@@ -121,6 +121,9 @@ pub enum Refusal {
     /// All uses of the offer are taken.
     #[error("the offer has been used as often as it allows")]
     LimitReached,
+    /// Whom it is for was erased.
+    #[error("the customer was erased")]
+    CustomerErased,
     /// No such coupon.
     #[error("there is no such coupon")]
     NotFound,
@@ -157,6 +160,7 @@ impl Refusal {
             Self::BudgetCurrency => "BUDGET_CURRENCY",
             Self::LimitPerCustomer => "LIMIT_PER_CUSTOMER",
             Self::LimitReached => "LIMIT_REACHED",
+            Self::CustomerErased => "CUSTOMER_ERASED",
             Self::NotFound => "COUPON_NOT_FOUND",
             Self::OtherCustomer => "COUPON_OF_OTHER_CUSTOMER",
             Self::Redeemed => "COUPON_REDEEMED",
