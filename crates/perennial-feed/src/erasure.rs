@@ -21,6 +21,7 @@ use crate::lane::store_fault;
 use crate::{FeedError, Fold, Reader};
 
 pub(crate) use export::export;
+pub use export::exported_rows;
 pub(crate) use receipts::{RECEIPTS, receipts};
 
 /// A table of a service's own with rows about people. Its columns `workspace` and `profile` say whose a row is.

@@ -27,7 +27,7 @@ mod schema;
 mod visit;
 
 pub use bell::{Bell, Listener, Topic};
-pub use erasure::{End, Erasing, Personal, erased_among};
+pub use erasure::{End, Erasing, Personal, erased_among, exported_rows};
 pub use error::{FeedError, FoldFault};
 pub use feed::{Appended, Cursor, Feed, FeedKind, PARTITIONS, PartitionRecords};
 pub use fold::{Command, Fold, Turn};

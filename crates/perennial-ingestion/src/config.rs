@@ -28,6 +28,25 @@ pub struct Config {
     pub time_zone: String,
     /// Which changes of products count.
     pub catalog: CatalogConfig,
+    /// What is promised to people who are erased.
+    pub erasure: ErasureConfig,
+}
+
+/// What is promised to people who are erased.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ErasureConfig {
+    /// Services that keep anything of people: an erasure is done when all of them have answered.
+    pub receipts_from: Vec<String>,
+    /// How long backups of the databases are kept, in days: receipts say when the last that knows a person expires.
+    pub backups_keep_days: u32,
+}
+
+impl Default for ErasureConfig {
+    fn default() -> Self {
+        let services = ["scoring", "segmentation", "campaign", "loyalty", "notification"];
+        Self { receipts_from: services.map(str::to_owned).to_vec(), backups_keep_days: 35 }
+    }
 }
 
 /// Which changes of products count: feeds flap.
@@ -63,6 +82,7 @@ impl Default for Config {
             default_margin_per_mille: 400,
             time_zone: "UTC".to_owned(),
             catalog: CatalogConfig::default(),
+            erasure: ErasureConfig::default(),
         }
     }
 }

@@ -31,6 +31,9 @@ pub enum Error {
     /// Nobody is known by this name or identifier.
     #[error("no profile {0:?} is known in this workspace: look it up by another identifier")]
     NoProfile(String),
+    /// There is no such erasure.
+    #[error("erasure {0:?} is not known in this workspace: list its erasures")]
+    NoErasure(String),
     /// There is no such product.
     #[error("product {0:?} is not in this workspace's catalogue: list its products")]
     NoProduct(String),
@@ -76,7 +79,7 @@ impl Fault for Error {
             Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
             Self::Busy => Kind::Exhausted,
             Self::Body(_) | Self::Field { .. } => Kind::Invalid,
-            Self::NoProfile(_) | Self::NoProduct(_) | Self::NoKey(_) => Kind::NotFound,
+            Self::NoProfile(_) | Self::NoErasure(_) | Self::NoProduct(_) | Self::NoKey(_) => Kind::NotFound,
             Self::CurrencyFixed(_) => Kind::Precondition,
             Self::Random => Kind::Internal,
         }
@@ -89,6 +92,7 @@ impl Fault for Error {
             Self::Busy => "TOO_MANY_EVENTS_WAITING",
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
+            Self::NoErasure(_) => "ERASURE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
             Self::NoKey(_) => "KEY_NOT_FOUND",
             Self::Field { .. } => "INVALID_ARGUMENT",
@@ -106,6 +110,7 @@ impl Fault for Error {
                 vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
             }
             Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
+            Self::NoErasure(id) => vec![Detail::Resource { kind: "Erasure", name: id.clone() }],
             Self::NoProduct(id) => vec![Detail::Resource { kind: "Product", name: id.clone() }],
             Self::NoKey(name) => vec![Detail::Resource { kind: "Key", name: name.clone() }],
             Self::Body(_) | Self::CurrencyFixed(_) | Self::Random => Vec::new(),

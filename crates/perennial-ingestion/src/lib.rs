@@ -13,12 +13,13 @@ mod store;
 use perennial_api::access::v1::access_service_server::AccessServiceServer;
 use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
+use perennial_api::profile::v1::privacy_service_server::PrivacyServiceServer;
 use perennial_api::profile::v1::profile_service_server::ProfileServiceServer;
 use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind};
 use perennial_runtime::{Host, Service};
 use perennial_store::{Migration, Store};
 
-pub use config::{CatalogConfig, Config};
+pub use config::{CatalogConfig, Config, ErasureConfig};
 
 /// The name of the service, its feed and its database.
 pub const NAME: &str = "ingestion";
@@ -47,6 +48,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         .grpc(perennial_rpc::server!(AccessServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(IngestionServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
+        .grpc(perennial_rpc::server!(PrivacyServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(CatalogServiceServer::new(edge)))
         .http(http::router(app.clone()))
         .feed(feed);

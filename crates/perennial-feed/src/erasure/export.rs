@@ -32,7 +32,7 @@ pub(crate) async fn export<F: Fold>(
     let tables = OWN.iter().chain(reader.fold.personal().iter().map(|it| it.table));
     let mut found = Vec::new();
     for table in tables {
-        let rows = rows(reader.store.read(), table, workspace, profiles).await?;
+        let rows = exported_rows(reader.store.read(), table, workspace, profiles).await?;
         if !rows.is_empty() {
             found.push((table.name.to_owned(), rows));
         }
@@ -40,7 +40,11 @@ pub(crate) async fn export<F: Fold>(
     Ok(found)
 }
 
-async fn rows(
+/// The rows of a table that are some profiles', as JSON objects; its column `profile` says whose a row is.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn exported_rows(
     db: &impl ConnectionTrait,
     table: &Table,
     workspace: &Workspace,

@@ -1,5 +1,5 @@
 //! What nobody asks for: the weekly swap of the hashes, forgetting rejected events after 30 days and changes of
-//! products after 90.
+//! products after 90, erasures that a crash left half done.
 
 use jiff::SignedDuration;
 use perennial_feed::Bell;
@@ -7,6 +7,7 @@ use perennial_store::Store;
 use perennial_types::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::App;
 use crate::error::Result;
 use crate::store::{catalogue, rejected, seen};
 
@@ -16,11 +17,11 @@ const ROUND: SignedDuration = SignedDuration::from_hours(24);
 const AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Keeps house until told to stop.
-pub async fn run(store: &Store, bell: &Bell, clock: &Clock, stop: &CancellationToken) {
+pub async fn run(app: &App, bell: &Bell, clock: &Clock, stop: &CancellationToken) {
     let listener = bell.listener("ingestion housekeeping", []);
     while !stop.is_cancelled() {
         let now = clock.now();
-        let next = match round(store, now).await {
+        let next = match round(app, now).await {
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(error = %perennial_rpc::Chain(&error), "housekeeping is put off");
@@ -35,7 +36,9 @@ pub async fn run(store: &Store, bell: &Bell, clock: &Clock, stop: &CancellationT
 }
 
 /// One round; says when the next is due.
-async fn round(store: &Store, now: Timestamp) -> Result<Timestamp> {
+async fn round(app: &App, now: Timestamp) -> Result<Timestamp> {
+    app.go_on_erasing().await?;
+    let store = &app.store;
     let tx = store.write().await?;
     seen::swap(&tx, now).await?;
     if let Ok(until) = now.checked_sub(rejected::KEPT) {

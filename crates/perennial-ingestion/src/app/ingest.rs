@@ -103,6 +103,10 @@ impl App {
                     listed.push(refusal(&settings, &batch.sheets[n], arrival, &problem));
                     Outcome::Rejected(problem)
                 }
+                Taken::Forgotten => {
+                    let remedy = "send nothing more about it";
+                    Outcome::Rejected(Problem::new("profile", "its person was erased", remedy))
+                }
                 Taken::Elsewhere(_) => return Err(Error::NotCommitted),
             });
         }

@@ -16,7 +16,7 @@ use super::queue::{Job, Queue, Queues};
 use crate::domain::event::Event;
 use crate::domain::normalise::former;
 use crate::error::{Error, Result};
-use crate::store::{counters, events, merges, profiles, seen};
+use crate::store::{counters, erasures, events, merges, profiles, seen};
 
 /// How often a batch is tried before its senders are told to send again.
 const TRIES: usize = 4;
@@ -159,10 +159,10 @@ impl Lane {
                 .iter()
                 .flat_map(|n| jobs[*n].events[jobs[*n].done..].iter().map(|(_, event)| event))
                 .collect();
-            let loaded = load(&tx, workspace, &todo).await?;
+            let (loaded, erased) = load(&tx, workspace, &todo).await?;
             let hashes = todo.iter().map(|it| Uuid::from_bytes(it.key)).collect::<BTreeSet<_>>();
             let known = seen::known(&tx, workspace, hashes.into_iter().collect()).await?;
-            let mut pass = Pass::new(&queue.partitions, settings, loaded, known);
+            let mut pass = Pass::new(&queue.partitions, settings, loaded, known).without(erased);
             let mut place = 0;
             for n in members {
                 for (at, event) in &jobs[n].events[jobs[n].done..] {
@@ -256,12 +256,12 @@ impl Lane {
     }
 }
 
-/// Everything that the identifiers of events lead to, locked.
+/// Everything that the identifiers of events lead to, locked; and those profiles that events name and that were erased.
 async fn load(
     tx: &DatabaseTransaction,
     workspace: &Workspace,
     todo: &[&Event],
-) -> std::result::Result<Vec<profiles::Profile>, Failed> {
+) -> std::result::Result<(Vec<profiles::Profile>, HashSet<ProfileId>), Failed> {
     let former: Vec<_> =
         todo.iter().filter_map(|it| it.previous.as_deref()).flat_map(former).flatten().collect();
     let identifiers = todo.iter().flat_map(|it| &it.identifiers).chain(&former);
@@ -275,13 +275,37 @@ async fn load(
         let missing: BTreeSet<ProfileId> =
             loaded.iter().filter_map(|it| it.merged_into).filter(|it| !found.contains(it)).collect();
         if missing.is_empty() {
-            return Ok(loaded);
+            break;
         }
-        loaded.extend(profiles::load(tx, workspace, missing.into_iter().collect(), true).await?);
+        let more = profiles::load(tx, workspace, missing.into_iter().collect(), true).await?;
+        if more.is_empty() {
+            // What they became was erased just now, and they are about to be.
+            break;
+        }
+        loaded.extend(more);
     }
+    let found: HashMap<ProfileId, Option<ProfileId>> =
+        loaded.iter().map(|it| (it.id, it.merged_into)).collect();
+    let mut lost: BTreeMap<ProfileId, ProfileId> = BTreeMap::new();
+    for named in todo.iter().filter_map(|it| it.profile) {
+        let mut end = named;
+        while let Some(Some(into)) = found.get(&end) {
+            end = *into;
+        }
+        if !found.contains_key(&end) {
+            lost.insert(named, end);
+        }
+    }
+    if lost.is_empty() {
+        return Ok((loaded, HashSet::new()));
+    }
+    let erased = erasures::of_profiles(tx, workspace, lost.values().copied()).await?;
+    let erased = lost.into_iter().filter(|(_, end)| erased.contains_key(end)).map(|(named, _)| named);
+    Ok((loaded, erased.collect()))
 }
 
-fn is_transient(error: &Error) -> bool {
+/// Whether trying again may help.
+pub(super) fn is_transient(error: &Error) -> bool {
     match error {
         Error::Store(error) => error.is_transient(),
         Error::Feed(error) => error.is_transient(),

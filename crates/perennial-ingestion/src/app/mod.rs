@@ -3,6 +3,8 @@
 mod book;
 mod catalogue;
 mod costs;
+mod erasure;
+mod export;
 mod house;
 mod ingest;
 mod keys;
@@ -12,6 +14,7 @@ mod profiles;
 mod queue;
 
 pub use book::Change;
+pub use erasure::Progress;
 pub use ingest::{Batch, Outcome, Sheet};
 
 pub use profiles::{Contact, profile_key};
@@ -24,7 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, ErasureConfig};
 use crate::domain::catalogue::guard::Guard;
 use crate::domain::intake::Limits;
 use crate::domain::settings::Settings;
@@ -52,6 +55,7 @@ pub struct App {
     metrics: Metrics,
     limits: Limits,
     max_age: std::time::Duration,
+    erasures: Arc<ErasureConfig>,
 }
 
 impl App {
@@ -79,6 +83,7 @@ impl App {
             queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),
+            erasures: Arc::new(config.erasure.clone()),
             costs: Shelf::new(store.clone()),
             book: Book::new(store.clone(), config),
             keys: Arc::default(),
@@ -110,7 +115,7 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn keep_house(self, stop: CancellationToken) -> anyhow::Result<()> {
-        house::run(&self.store, &self.bell, &self.clock, &stop).await;
+        house::run(&self, &self.bell, &self.clock, &stop).await;
         Ok(())
     }
 

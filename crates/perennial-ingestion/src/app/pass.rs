@@ -32,6 +32,8 @@ pub enum Taken {
     Duplicate,
     /// Cannot be taken in.
     Rejected(Problem),
+    /// It names somebody who was erased: nothing of it is kept.
+    Forgotten,
     /// The next step belongs to another partition; steps done so far stand.
     Elsewhere(u16),
 }
@@ -69,6 +71,7 @@ pub struct Pass<'a> {
     graph: Graph,
     held: HashMap<ProfileId, Held>,
     known: HashSet<Uuid>,
+    erased: HashSet<ProfileId>,
     effects: Effects,
 }
 
@@ -95,7 +98,13 @@ impl<'a> Pass<'a> {
             let told = Some(profile.person.reach(&profile.identifiers, &settings.time_zone));
             held.insert(profile.id, Held { profile, told, changed: false });
         }
-        Self { lane, settings, graph, held, known, effects: Effects::default() }
+        Self { lane, settings, graph, held, known, erased: HashSet::new(), effects: Effects::default() }
+    }
+
+    /// The same, which takes in nothing about these profiles.
+    pub fn without(mut self, erased: HashSet<ProfileId>) -> Self {
+        self.erased = erased;
+        self
     }
 
     /// Takes in one event; `place` is its place among those of the pass.
@@ -104,6 +113,9 @@ impl<'a> Pass<'a> {
         if self.known.contains(&hash) {
             self.count(Count::Duplicate, 1);
             return Taken::Duplicate;
+        }
+        if event.profile.is_some_and(|it| self.erased.contains(&it)) {
+            return Taken::Forgotten;
         }
         let profile = match self.whose(event) {
             Ok(Ok(profile)) => profile,

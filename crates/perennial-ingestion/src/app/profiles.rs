@@ -169,7 +169,7 @@ impl App {
             let partition = partition(place.profile);
             for seq in place.first_seq..place.first_seq + place.records {
                 let Some(record) = found.remove(&(partition, seq)) else { continue };
-                let known_by_then = partition != own || record.seq <= up_to;
+                let known_by_then = !record.is_blank() && (partition != own || record.seq <= up_to);
                 if record.kind == perennial_rpc::facts::KIND && known_by_then {
                     facts.push(record);
                 }

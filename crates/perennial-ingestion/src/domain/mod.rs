@@ -12,6 +12,7 @@ pub mod flat;
 pub mod graph;
 pub mod identity;
 pub mod intake;
+pub mod mention;
 pub mod normalise;
 pub mod orders;
 pub mod person;

@@ -4,6 +4,7 @@ mod access;
 mod catalog;
 mod event;
 mod ingestion;
+mod privacy;
 mod product;
 mod profile;
 

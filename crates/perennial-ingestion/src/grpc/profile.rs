@@ -133,13 +133,13 @@ impl Edge {
     }
 }
 
-fn named(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
+pub fn named(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
     let (workspace, id) = resource(field, name, "profiles")?;
     let id = ProfileId::parse(id).map_err(|problem| format!("is wrong: {problem}")).field(field)?;
     Ok((workspace, id))
 }
 
-fn resource_name(workspace: &Workspace, id: ProfileId) -> String {
+pub fn resource_name(workspace: &Workspace, id: ProfileId) -> String {
     format!("{}/profiles/{id}", workspace.resource())
 }
 

@@ -2,14 +2,15 @@
 
 use perennial_feed::PARTITIONS;
 use perennial_store::{
-    Backend, Column, ConnectionTrait, Result, Table, Value, any_of, column, insert_rows, query,
+    Backend, Column, ConnectionTrait, Result, Table, Value, any_of, column, execute, insert_rows, query,
 };
 use perennial_types::{ProfileId, Workspace, micros};
 use uuid::Uuid;
 
 use crate::domain::event::Event;
 
-const EVENTS: Table = Table {
+/// Events as they were sent.
+pub const EVENTS: Table = Table {
     name: "event",
     columns: &[
         ("workspace", Column::Text),
@@ -60,6 +61,15 @@ pub fn row(
 pub async fn insert(tx: &impl ConnectionTrait, rows: Vec<Vec<Value>>) -> Result<()> {
     insert_rows(tx, &EVENTS, rows, "").await?;
     Ok(())
+}
+
+/// Takes a profile's events out of the log.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn remove(tx: &impl ConnectionTrait, workspace: &Workspace, profile: ProfileId) -> Result<u64> {
+    let sql = "DELETE FROM event WHERE workspace = $1 AND profile = $2";
+    execute(tx, "events", sql, vec![workspace.as_str().into(), profile.0.into()]).await
 }
 
 /// What orders events: event time, then receipt (both in microseconds), then the place in the feed, then the id.

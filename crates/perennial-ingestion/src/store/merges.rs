@@ -1,7 +1,8 @@
 //! The journal of merges. A merge that crosses partitions is pending until the survivor's partition has heard of it.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, insert_rows, query,
+    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, execute, insert_rows,
+    query,
 };
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, micros};
 use uuid::Uuid;
@@ -86,6 +87,15 @@ pub async fn later(
     let rows =
         query(db, "later merges", sql, vec![workspace.as_str().into(), into.0.into(), seq.into()]).await?;
     rows.iter().map(|row| Ok(ProfileId(column(row, 0)?))).collect()
+}
+
+/// Takes a profile's merges out of the journal, those that nobody has heard of yet included.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn remove(tx: &impl ConnectionTrait, workspace: &Workspace, profile: ProfileId) -> Result<u64> {
+    let sql = "DELETE FROM merge WHERE workspace = $1 AND (from_profile = $2 OR into_profile = $2)";
+    execute(tx, "merges", sql, vec![workspace.as_str().into(), profile.0.into()]).await
 }
 
 /// Merges whose survivors lie in `partitions` and have not heard of them, oldest first.

@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 3] = [FIRST, CATALOGUE, API_KEYS];
+pub const MIGRATIONS: [Migration; 4] = [FIRST, CATALOGUE, API_KEYS, ERASURES];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -196,5 +196,39 @@ CREATE TABLE api_key (
     PRIMARY KEY (workspace, id)
 );
 CREATE UNIQUE INDEX api_key_hash ON api_key (hash);
+",
+};
+
+const ERASURES: Migration = Migration {
+    name: "ingestion_0004_erasures",
+    sql: "
+CREATE TABLE erasure (
+    workspace TEXT NOT NULL,
+    id {uuid} NOT NULL,
+    profile {uuid} NOT NULL,
+    created BIGINT NOT NULL,
+    done BIGINT,
+    addresses TEXT NOT NULL,
+    PRIMARY KEY (workspace, id)
+);
+CREATE INDEX erasure_newest ON erasure (workspace, created, id);
+CREATE INDEX erasure_running ON erasure (created) WHERE done IS NULL;
+CREATE TABLE erasure_profile (
+    workspace TEXT NOT NULL,
+    erasure {uuid} NOT NULL,
+    profile {uuid} NOT NULL,
+    pending BOOLEAN NOT NULL,
+    PRIMARY KEY (workspace, erasure, profile)
+);
+CREATE INDEX erasure_of_profile ON erasure_profile (workspace, profile);
+CREATE TABLE erasure_receipt (
+    workspace TEXT NOT NULL,
+    erasure {uuid} NOT NULL,
+    service TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    stores TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (workspace, erasure, service, profile)
+);
 ",
 };

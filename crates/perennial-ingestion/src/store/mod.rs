@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod counters;
+pub mod erasures;
 pub mod events;
 pub mod keys;
 pub mod merges;

@@ -1,8 +1,8 @@
 //! Profiles and what recognises them.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, QueryResult, Result, StoreError, Table, Value, any_of, column,
-    insert_rows, query,
+    Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, Result, StoreError, Table, Value,
+    any_of, column, execute, insert_rows, query,
 };
 use perennial_types::{Identifier, IdentifierKind, ProfileId, Timestamp, Workspace, from_micros, micros};
 use std::collections::{BTreeSet, HashMap};
@@ -171,6 +171,32 @@ pub async fn move_identifiers(
     let update = "ON CONFLICT (workspace, identifier) DO UPDATE SET profile = excluded.profile";
     insert_rows(db, &IDENTIFIERS, rows(workspace, &moved), update).await?;
     Ok(())
+}
+
+/// Takes identifiers away from a profile: nobody is known by them any more.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn forget_identifiers(
+    tx: &DatabaseTransaction,
+    workspace: &Workspace,
+    profile: ProfileId,
+    identifiers: impl IntoIterator<Item = &Identifier>,
+) -> Result<u64> {
+    let mut values = vec![workspace.as_str().into(), profile.0.into()];
+    let keys = identifiers.into_iter().map(|it| key(it).into()).collect();
+    let condition = any_of(Backend::of(tx), "identifier", Column::Text, keys, &mut values);
+    let sql = format!("DELETE FROM identifier WHERE workspace = $1 AND profile = $2 AND {condition}");
+    execute(tx, "identifiers", &sql, values).await
+}
+
+/// Takes a profile out.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn remove(tx: &DatabaseTransaction, workspace: &Workspace, profile: ProfileId) -> Result<u64> {
+    let sql = "DELETE FROM profile WHERE workspace = $1 AND id = $2";
+    execute(tx, "a profile", sql, vec![workspace.as_str().into(), profile.0.into()]).await
 }
 
 fn rows(workspace: &Workspace, pairs: &[(Identifier, ProfileId)]) -> Vec<Vec<Value>> {

@@ -1,7 +1,8 @@
 //! Events that were refused, or taken without a part of them, with the reason. Kept for 30 days.
 
 use perennial_store::{
-    Column, ConnectionTrait, QueryResult, Result, Table, column, execute, insert_rows, query,
+    Backend, Column, ConnectionTrait, QueryResult, Result, Table, any_of, column, delete_rows, execute, insert_rows,
+    query,
 };
 use perennial_types::{Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;
@@ -94,6 +95,25 @@ pub async fn list(
     query(db, "rejected events", sql, values).await?.iter().map(rejected_of).collect()
 }
 
+/// Reads those with these ids.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn find(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<Rejected>> {
+    let mut values = vec![workspace.as_str().into()];
+    let wanted = ids.into_iter().map(Into::into).collect();
+    let condition = any_of(Backend::of(db), "id", Column::Uuid, wanted, &mut values);
+    let sql = format!(
+        "SELECT id, received, message_id, name, field, reason, remedy, taken, body FROM rejected \
+         WHERE workspace = $1 AND {condition} ORDER BY received, id"
+    );
+    query(db, "rejected events", &sql, values).await?.iter().map(rejected_of).collect()
+}
+
 /// Forgets what was received before `until`.
 ///
 /// # Errors
@@ -101,6 +121,16 @@ pub async fn list(
 pub async fn forget(tx: &impl ConnectionTrait, until: Timestamp) -> Result<u64> {
     execute(tx, "old rejected events", "DELETE FROM rejected WHERE received < $1", vec![micros(until).into()])
         .await
+}
+
+/// Takes out those with these ids.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn remove(tx: &impl ConnectionTrait, workspace: &Workspace, ids: &[Uuid]) -> Result<u64> {
+    let table = Table { name: REJECTED.name, columns: &REJECTED.columns[..2] };
+    let keys = ids.iter().map(|it| vec![workspace.as_str().into(), (*it).into()]).collect();
+    delete_rows(tx, &table, keys).await
 }
 
 fn rejected_of(row: &QueryResult) -> Result<Rejected> {
