@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::house::House;
 
 /// A zone in which it is noon now, so that quiet hours hold nothing back.
-fn noon() -> String {
+pub fn noon() -> String {
     let seconds = std::fs::metadata("/proc/self").and_then(|it| it.modified()).unwrap();
     let hour = seconds.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() / 3_600 % 24;
     match 12 - i64::try_from(hour).unwrap() {

@@ -3,6 +3,7 @@
 
 mod api_style;
 mod architecture;
+mod erasure;
 mod house;
 mod kill;
 mod tenants;

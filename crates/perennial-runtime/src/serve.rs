@@ -231,6 +231,7 @@ impl Together {
         if let Some(http) = service.http {
             self.http = std::mem::take(&mut self.http).merge(http);
         }
+        self.starters.extend(service.lanes);
         self.starters.extend(service.starters);
         Ok(())
     }

@@ -22,6 +22,8 @@ pub struct Service {
     pub(crate) feed: Option<Feed>,
     pub(crate) readers: Vec<Arc<dyn AnyReader>>,
     pub(crate) starters: Vec<Starter>,
+    /// Those of readers.
+    pub(crate) lanes: Vec<Starter>,
 }
 
 /// Makes background tasks, which end soon after the token is cancelled.
@@ -46,6 +48,7 @@ impl Service {
             feed: None,
             readers: Vec::new(),
             starters: Vec::new(),
+            lanes: Vec::new(),
         }
     }
 
@@ -74,6 +77,18 @@ impl Service {
     #[must_use]
     pub fn without_tasks(mut self) -> Self {
         self.starters.clear();
+        self.lanes.clear();
+        self
+    }
+
+    /// Drops the background tasks but those of its readers: the service takes in what others wrote, but fires no timer and
+    /// sends nothing.
+    #[must_use]
+    pub fn only_readers(mut self) -> Self {
+        self.starters.clear();
+        for reader in &self.readers {
+            reader.rest();
+        }
         self
     }
 
@@ -88,7 +103,8 @@ impl Service {
     #[must_use]
     pub fn reader<F: Fold>(mut self, reader: Arc<Reader<F>>) -> Self {
         self.readers.push(reader.clone());
-        self.tasks(move |stop| reader.tasks(stop))
+        self.lanes.push(starter(move |stop| reader.tasks(stop)));
+        self
     }
 
     /// Runs background tasks from start to stop, such as an outbox's: `start` makes them, with the token that tells them
@@ -99,8 +115,7 @@ impl Service {
         mut self,
         start: impl FnOnce(&CancellationToken) -> Vec<perennial_feed::Task> + Send + 'static,
     ) -> Self {
-        let forever = |(name, work): perennial_feed::Task| Task { name, work: work.map(Ok).boxed() };
-        self.starters.push(Box::new(move |stop| start(stop).into_iter().map(forever).collect()));
+        self.starters.push(starter(start));
         self
     }
 
@@ -115,4 +130,9 @@ impl Service {
         self.starters.push(Box::new(move |stop| vec![Task { name, work: start(stop.clone()).boxed() }]));
         self
     }
+}
+
+fn starter(start: impl FnOnce(&CancellationToken) -> Vec<perennial_feed::Task> + Send + 'static) -> Starter {
+    let forever = |(name, work): perennial_feed::Task| Task { name, work: work.map(Ok).boxed() };
+    Box::new(move |stop| start(stop).into_iter().map(forever).collect())
 }

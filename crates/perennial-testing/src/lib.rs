@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use perennial_feed::Bell;
-use perennial_store::DatabaseConfig;
+use perennial_store::{DatabaseConfig, Store, column, query};
 
 /// A database that nobody else uses, gone when this is dropped (a PostgreSQL schema stays with its private server).
 #[derive(Debug)]
@@ -62,4 +62,52 @@ pub async fn quiet(bell: &Bell) {
         }
     });
     assert!(waited.await.is_ok(), "still busy after a minute: {:?}", bell.busy());
+}
+
+/// Where any of some values still is in the databases of some services: in a file of SQLite, byte by byte; in a row of
+/// PostgreSQL, as text or within bytes.
+///
+/// # Panics
+/// If a database cannot be read.
+pub async fn leaks(config: &DatabaseConfig, services: &[&str], values: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(folder) = config.url.strip_prefix("sqlite:") {
+        for file in std::fs::read_dir(folder.trim_start_matches("//")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if services.iter().any(|it| name.starts_with(&format!("{it}.db"))) {
+                found.extend(values_in(&std::fs::read(&path).unwrap(), values).map(|it| format!("{name}: {it}")));
+            }
+        }
+        return found;
+    }
+    for service in services {
+        let store = Store::open(config, service, &[]).await.unwrap();
+        let sql = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()";
+        for row in &query(store.read(), "tables", sql, vec![]).await.unwrap() {
+            let table: String = column(row, 0).unwrap();
+            let sql = format!("SELECT r::text FROM \"{table}\" AS r");
+            for row in &query(store.read(), "rows", &sql, vec![]).await.unwrap() {
+                let text: String = column(row, 0).unwrap();
+                found.extend(values_in(text.as_bytes(), values).map(|it| format!("{service}.{table}: {it}")));
+                for value in values {
+                    let hex: String = value.bytes().map(|it| format!("{it:02x}")).collect();
+                    if text.contains(&hex) {
+                        found.push(format!("{service}.{table}, in bytes: {value}"));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Which of some values are in some bytes, whatever their case.
+pub fn values_in<'a>(bytes: &[u8], values: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let lower = bytes.to_ascii_lowercase();
+    let is_in = move |value: &&&str| {
+        let value = value.to_ascii_lowercase();
+        lower.windows(value.len()).any(|it| it == value.as_bytes())
+    };
+    values.iter().filter(is_in).copied()
 }

@@ -24,14 +24,15 @@ pub struct Here {
     pub http: std::net::SocketAddr,
 }
 
-/// Runs `work` with all services in this process. Only those in `active` do anything unasked: a command runs the
-/// consumers it needs, and never a send.
+/// Runs `work` with all services in this process. Only those in `active` do anything unasked, and those in
+/// `listening` take in what others wrote: a command runs the consumers it needs, and never a send.
 ///
 /// # Errors
 /// What `work` failed with, or why the services cannot run.
 pub async fn run<T>(
     config: &Config,
     active: &[&str],
+    listening: &[&str],
     work: impl AsyncFnOnce(&Here) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let mut process = config.process.clone();
@@ -43,7 +44,11 @@ pub async fn run<T>(
     let services = ALL
         .iter()
         .zip(services)
-        .map(|(name, service)| if active.contains(name) { service } else { service.without_tasks() })
+        .map(|(name, service)| match name {
+            _ if active.contains(name) => service,
+            _ if listening.contains(name) => service.only_readers(),
+            _ => service.without_tasks(),
+        })
         .collect();
     let bound = Process::bind(&process, host.clone(), services).await?;
     let here = Here { host, http: bound.http_address()? };

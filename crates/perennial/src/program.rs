@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use perennial_runtime::{Host, Mesh, Process, Telemetry, TelemetryConfig};
 use perennial_types::Workspace;
 
-use crate::cli::{Cli, Command, Common, Score};
-use crate::commands::{apply, describe, explain, get, imports, keys, parked, pause, score, status};
+use crate::cli::{Cli, Command, Common, Export, Score};
+use crate::commands::{apply, describe, explain, get, imports, keys, parked, pause, person, score, status};
 use crate::compose::{ALL, chosen, compose};
 use crate::config::Config;
 use crate::embedded::{self, Simulated, caught_up};
@@ -169,7 +169,7 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
             config.process.server.deadline =
                 config.process.server.deadline.max(std::time::Duration::from_secs(600));
             let active = active(&command);
-            embedded::run(&config, &active, async |here| {
+            embedded::run(&config, &active, &listening(&command), async |here| {
                 let session = Session::new(here.host.mesh.clone(), workspace, common.output).here();
                 if active.contains(&"scoring") {
                     caught_up(&here.host.bell).await?;
@@ -181,11 +181,20 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
     }
 }
 
+/// Services that take in what others wrote for a command, but do nothing of their own accord: no timers, no sends.
+fn listening(command: &Command) -> Vec<&'static str> {
+    match command {
+        Command::Erase { yes: true, .. } => vec!["campaign", "loyalty", "notification"],
+        _ => vec![],
+    }
+}
+
 /// The consumers a command needs.
 fn active(command: &Command) -> Vec<&'static str> {
     match command {
         Command::Import(_) | Command::Keys(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
+        Command::Erase { .. } => vec!["ingestion", "scoring", "segmentation"],
         Command::Score(
             Score::Fit { .. } | Score::Backtest { .. } | Score::Export { .. } | Score::Compare { .. },
         ) => {
@@ -248,6 +257,10 @@ async fn execute(
         Command::Pause { campaign, reason } => pause::pause(session, campaign, reason).await,
         Command::Resume { campaign } => pause::resume(session, campaign).await,
         Command::Parked(what) => parked::run(session, what).await,
+        Command::Export(Export::Person { person, file }) => {
+            person::export(session, &person, file.as_deref()).await
+        }
+        Command::Erase { person, yes } => person::erase(session, &person, yes).await,
         Command::Serve { .. } | Command::Migrate | Command::Config { .. } | Command::Demo(_) => {
             bail!("this command does not ask a server")
         }

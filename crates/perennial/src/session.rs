@@ -8,6 +8,7 @@ use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
+use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
 use perennial_api::profile::v1::{GetProfileRequest, LookupProfileRequest, Profile};
 use perennial_api::scoring::v1::scoring_service_client::ScoringServiceClient;
@@ -81,6 +82,12 @@ impl Session {
     #[must_use]
     pub fn profiles(&self) -> ProfileServiceClient<Transport> {
         client!(ProfileServiceClient::new(self.mesh.transport("perennial.profile.v1.ProfileService")))
+    }
+
+    /// Exports and erasures.
+    #[must_use]
+    pub fn privacy(&self) -> PrivacyServiceClient<Transport> {
+        client!(PrivacyServiceClient::new(self.mesh.transport("perennial.profile.v1.PrivacyService")))
     }
 
     /// The catalogue.

@@ -6,6 +6,7 @@ use perennial_api::feed::v1::{Cursor, ReadRequest};
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::profile::v1 as profile;
+use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
 use perennial_feed::Record;
 use perennial_ingestion::Config;
@@ -46,6 +47,7 @@ pub struct House {
     host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
+    pub privacy: PrivacyServiceClient<Transport>,
     pub catalog: CatalogServiceClient<Transport>,
     pub feed: FeedServiceClient<Transport>,
     pub http: SocketAddr,
@@ -78,6 +80,7 @@ impl House {
         let mut house = Self {
             ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
             profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
+            privacy: PrivacyServiceClient::new(transport("perennial.profile.v1.PrivacyService")),
             catalog: CatalogServiceClient::new(transport("perennial.catalog.v1.CatalogService")),
             feed: FeedServiceClient::new(host.mesh.feed("ingestion")),
             host,

@@ -3,6 +3,7 @@
 
 mod bench;
 mod catalog;
+mod erasure;
 mod faults;
 mod grpc;
 mod house;

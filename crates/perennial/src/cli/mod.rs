@@ -126,14 +126,14 @@ Examples:
         #[arg(long)]
         enter_existing: bool,
     },
-    /// List segments, campaigns, templates, offers, models, stages, profiles, messages or coupons; or read one
+    /// List segments, campaigns, templates, offers, models, stages, profiles, messages, coupons or erasures; or read one
     Get {
         /// Such as `segments`
         kind: String,
         /// The bare name of one
         name: Option<String>,
     },
-    /// Tell all about one segment, campaign, template, offer, model or profile
+    /// Tell all about one segment, campaign, template, offer, model, profile or erasure
     Describe {
         /// Such as `campaign`
         kind: String,
@@ -169,6 +169,26 @@ Examples:
     /// Profiles whose records wait because one of them could not be applied
     #[command(subcommand)]
     Parked(Parked),
+    /// Write all that is known of a person as JSON
+    #[command(subcommand)]
+    Export(Export),
+    /// Erase a person from every service, and show the receipts
+    #[command(after_help = "\
+Without --yes it shows what would be erased, and erases nothing. It cannot be taken back; export first.
+Their addresses stay on the suppression list as keyed hashes, so that they are not written to again.
+
+Examples:
+  perennial export person ana@example.com --file ana.json
+  perennial erase ana@example.com
+  perennial erase ana@example.com --yes
+  perennial get erasures")]
+    Erase {
+        /// Any identifier: user id, e-mail, phone, anonymous id, or the profile's own id
+        person: String,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
     /// Print the settings in force as TOML
     Config {
         /// The defaults instead, each explained
@@ -390,6 +410,20 @@ pub enum Parked {
     Retry {
         /// The profile's id
         profile: Option<String>,
+    },
+}
+
+/// What to export.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Everything about one person, from all services
+    #[command(after_help = "Example:\n  perennial export person ana@example.com --file ana.json")]
+    Person {
+        /// Any identifier: user id, e-mail, phone, anonymous id, or the profile's own id
+        person: String,
+        /// Into this file; standard output if left out
+        #[arg(long, short, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
 }
 

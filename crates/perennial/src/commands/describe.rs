@@ -4,7 +4,7 @@ use anyhow::bail;
 use perennial_api::campaign::v1::{GetCampaignReportRequest, GetCampaignRequest};
 use perennial_api::loyalty::v1::{GetCouponRequest, GetOfferRequest};
 use perennial_api::notification::v1::GetTemplateRequest;
-use perennial_api::profile::v1::Profile;
+use perennial_api::profile::v1::{GetErasureRequest, Profile};
 use perennial_api::scoring::v1::GetModelRequest;
 use perennial_api::segmentation::v1::{GetSegmentRequest, GetStageRequest, ListMembersRequest};
 use perennial_types::Currency;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::get::{campaign_state, kind_of};
 use super::report::{Row, campaign_table, report_json};
-use super::{instant, score};
+use super::{instant, person, score};
 use crate::output;
 use crate::session::{Session, bare, told};
 
@@ -29,6 +29,7 @@ pub async fn run(session: &Session, word: &str, name: &str) -> anyhow::Result<()
         "models" => model(session, name).await?,
         "profiles" => profile(session, name).await?,
         "coupons" => coupon(session, name).await?,
+        "erasures" => erasure(session, name).await?,
         kind => bail!("one of {kind} cannot be described: `perennial get {kind}` lists them"),
     };
     if session.is_json() {
@@ -39,6 +40,12 @@ pub async fn run(session: &Session, word: &str, name: &str) -> anyhow::Result<()
 }
 
 type Described = (Value, String);
+
+async fn erasure(session: &Session, name: &str) -> anyhow::Result<Described> {
+    let request = GetErasureRequest { name: session.name("erasures", name) };
+    let it = session.privacy().get_erasure(request).await.map_err(told)?.into_inner();
+    Ok((person::as_json(&it), person::text(&it)))
+}
 
 async fn segment(session: &Session, name: &str) -> anyhow::Result<Described> {
     let resource = session.name("segments", name);

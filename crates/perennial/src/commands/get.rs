@@ -5,7 +5,7 @@ use perennial_api::campaign::v1::ListCampaignsRequest;
 use perennial_api::campaign::v1::campaign::State;
 use perennial_api::loyalty::v1::{ListCouponsRequest, ListOffersRequest};
 use perennial_api::notification::v1::{ListMessagesRequest, ListTemplatesRequest};
-use perennial_api::profile::v1::ListProfilesRequest;
+use perennial_api::profile::v1::{ListErasuresRequest, ListProfilesRequest};
 use perennial_api::scoring::v1::{ListModelsRequest, ModelState};
 use perennial_api::segmentation::v1::{
     ListSegmentsRequest, SummarizeSegmentsRequest, SummarizeStagesRequest,
@@ -13,12 +13,12 @@ use perennial_api::segmentation::v1::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use super::{describe, instant};
+use super::{describe, instant, person};
 use crate::output::{self, Align, Table};
 use crate::session::{Session, bare, told};
 
 /// What can be listed.
-const KINDS: &str = "segments, campaigns, templates, offers, models, stages, profiles, messages or coupons";
+const KINDS: &str = "segments, campaigns, templates, offers, models, stages, profiles, messages, coupons or erasures";
 
 /// Most rows of a list that may be long.
 const MOST: usize = 1_000;
@@ -38,6 +38,7 @@ pub fn kind_of(word: &str) -> anyhow::Result<&'static str> {
         "profile" | "profiles" => "profiles",
         "message" | "messages" => "messages",
         "coupon" | "coupons" => "coupons",
+        "erasure" | "erasures" => "erasures",
         _ => bail!("{word:?} cannot be listed: use {KINDS}"),
     })
 }
@@ -60,6 +61,7 @@ pub async fn run(session: &Session, word: &str, name: Option<String>) -> anyhow:
         "stages" => stages(session).await?,
         "profiles" => profiles(session).await?,
         "messages" => messages(session).await?,
+        "erasures" => erasures(session).await?,
         _ => coupons(session).await?,
     };
     if session.is_json() {
@@ -295,6 +297,27 @@ async fn coupons(session: &Session) -> anyhow::Result<Listed> {
             "campaign": it.campaign, "expire_time": expires, "order_id": it.order_id,
             "discount_minor": it.discount_minor, "currency": it.currency,
         }));
+    }
+    Ok((rows, table))
+}
+
+async fn erasures(session: &Session) -> anyhow::Result<Listed> {
+    let request = ListErasuresRequest { parent: session.parent(), page_size: 1_000, ..Default::default() };
+    let all = pages!(MOST, session.privacy(), list_erasures, erasures, request);
+    let mut table =
+        Table::new([("ERASURE", L), ("PROFILE", L), ("STATE", L), ("BEGAN", L), ("BACKUPS EXPIRE", L)]);
+    let mut rows = Vec::new();
+    for it in all {
+        let (began, expire) =
+            (instant(it.create_time.as_ref()), instant(it.backups_expire_time.as_ref()));
+        table.row([
+            bare(&it.name).to_owned(),
+            bare(&it.profile).to_owned(),
+            person::state_of(&it),
+            began,
+            expire,
+        ]);
+        rows.push(person::as_json(&it));
     }
     Ok((rows, table))
 }

@@ -65,7 +65,7 @@ pub async fn run(config: Config, what: &Demo, folder: &Path, format: Format) -> 
     // What happened within the present slice is news, however long that is.
     config.services.ingestion.live_max_age_s = u64::from(what.slice) * 3_600;
     let shop = Shop::new(Settings { seed: what.seed, customers: what.customers, days: what.days, start });
-    embedded::run(&config, &ALL, async |here| {
+    embedded::run(&config, &ALL, &[], async |here| {
         let workspace = Workspace::parse("main")?;
         let session = Session::new(here.host.mesh.clone(), workspace, format).here();
         if format == Format::Table {
