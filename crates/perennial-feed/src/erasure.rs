@@ -173,6 +173,13 @@ pub(crate) async fn carry_out<F: Fold>(
     let mut erasing = Erasing { workspace, profile, stand_in: ProfileId::stand_in(), stores: BTreeMap::new() };
     let sql = "INSERT INTO erased_profile (workspace, profile, erasure) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     execute(tx, "an erased profile", sql, erasing.key().into_iter().chain([id.into()]).collect()).await?;
+    let key = (erasing.workspace.clone(), profile);
+    let state = match keep::load::<F::State>(tx, &[key.clone()].into()).await {
+        Ok(mut known) => known.remove(&key).map(|it| it.state).unwrap_or_default(),
+        // What cannot be read any more goes all the same.
+        Err(StoreError::Corrupt { .. }) => F::State::default(),
+        Err(error) => return Err(error.into()),
+    };
     for table in ["profile_state", "transfer", "parked", "parked_record", "outbox"] {
         erasing.delete(tx, table).await?;
     }
@@ -181,7 +188,7 @@ pub(crate) async fn carry_out<F: Fold>(
     for it in reader.fold.personal() {
         erasing.personal(tx, it).await?;
     }
-    reader.fold.erase(tx, &mut erasing).await.map_err(store_fault)?;
+    reader.fold.erase(tx, &mut erasing, &state).await.map_err(store_fault)?;
     if reader.receipts.is_none() {
         return Ok(());
     }

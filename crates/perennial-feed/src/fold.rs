@@ -139,12 +139,17 @@ pub trait Fold: Send + Sync + 'static {
     fn personal(&self) -> &'static [Personal];
 
     /// Takes out of the service's own tables what a person left there beyond [`Fold::personal`], which is done by then, and
-    /// says so on the receipt.
+    /// says so on the receipt. `state` is what was known of them, so that it can be found.
     ///
     /// # Errors
     /// If the database refuses.
-    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
-        let _ = (tx, erasing);
+    async fn erase(
+        &self,
+        tx: &DatabaseTransaction,
+        erasing: &mut Erasing,
+        state: &Self::State,
+    ) -> Result<(), FoldFault> {
+        let _ = (tx, erasing, state);
         Ok(())
     }
 

@@ -183,8 +183,14 @@ impl Fold for Orders {
         &store::PERSONAL
     }
 
-    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
-        Ok(store::erase(tx, erasing).await?)
+    async fn erase(
+        &self,
+        tx: &DatabaseTransaction,
+        erasing: &mut Erasing,
+        state: &State,
+    ) -> Result<(), FoldFault> {
+        let orders = state.orders.keys().map(String::as_str);
+        Ok(store::erase(tx, erasing, orders).await?)
     }
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Self::Row>) -> Result<(), FoldFault> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use perennial_api::ingestion::v1 as ingestion;
 use perennial_api::loyalty::v1 as loyalty;
 use perennial_api::notification::v1 as notification;
-use perennial_feed::{Fold, FoldFault, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
 use perennial_store::DatabaseTransaction;
 use prost::Message as _;
 
@@ -132,6 +132,10 @@ impl Fold for Echo {
 
     fn merge(&self, (): &(), _: &mut Turn<()>, (): &mut (), (): ()) -> Result<(), FoldFault> {
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &[]
     }
 
     async fn write(&self, _: &DatabaseTransaction, _: Vec<()>) -> Result<(), FoldFault> {

@@ -6,7 +6,8 @@ use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::StageChanged;
 use perennial_feed::{
-    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord, Reader, ReaderParts,
+    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord, OUTBOX_MIGRATIONS, Reader,
+    ReaderParts,
 };
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
@@ -61,6 +62,7 @@ async fn world(held: TestDatabase) -> World {
     let services = vec![
         Service::new("ingestion")
             .feed(feed.clone())
+            .grpc(perennial_testing::Office::default().server())
             .grpc(Profiles(taken.clone()))
             .grpc(Ingestion(taken.clone())),
         echo(&host, &database, "scoring", &["ingestion"]).await,
@@ -78,13 +80,13 @@ async fn world(held: TestDatabase) -> World {
 }
 
 async fn echo(host: &Host, database: &DatabaseConfig, name: &'static str, sources: &[&str]) -> Service {
-    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..]].concat();
+    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..]].concat();
     let store = Store::open(database, name, &migrations).await.unwrap();
     let (clock, bell) = (host.clock.clone(), host.bell.clone());
     let feed = Feed::open(name, FeedKind::Derived, store.clone(), clock.clone(), bell.clone()).await.unwrap();
     let sources = sources.iter().map(|it| host.mesh.source(it)).collect();
-    let parts =
-        ReaderParts { fold: Echo(name), feed: feed.clone(), store, sources, facts: None, clock, bell };
+    let (fold, feed, (facts, receipts)) = (Echo(name), feed, (None, None));
+    let parts = ReaderParts { fold, feed: feed.clone(), store, sources, facts, receipts, clock, bell };
     Service::new(name).feed(feed).reader(Reader::new(parts))
 }
 

@@ -58,7 +58,7 @@ async fn an_erased_person_is_nowhere_and_whoever_comes_after_is_new() {
         assert_eq!(world.first.states(&main(), &[bob]).await.unwrap()[&bob].numbers, before[&bob].numbers);
         let kept = "SELECT COUNT(*) FROM counted WHERE profile <> $1 AND note = ''";
         assert_eq!(count(&world.first_store, kept, ana).await, 2, "what has to stay stays, without her");
-        let mut receipts = world.receipts.lock().unwrap().clone();
+        let mut receipts = world.office.receipts.lock().unwrap().clone();
         receipts.sort_by(|one, other| one.service.cmp(&other.service));
         let services: Vec<&str> = receipts.iter().map(|it| it.service.as_str()).collect();
         assert_eq!(services, ["first", "second"]);
@@ -93,7 +93,7 @@ async fn a_parked_person_and_whoever_waits_for_it_are_erased_and_the_lane_goes_o
             assert_eq!(rows(&world.second_store, profile).await, 0);
         }
         assert!(world.second.states(&main(), &[cem]).await.unwrap().contains_key(&cem));
-        assert_eq!(world.receipts.lock().unwrap().len(), 4);
+        assert_eq!(world.office.receipts.lock().unwrap().len(), 4);
         world.kill().await;
     }
 }
@@ -141,13 +141,13 @@ async fn an_erasure_survives_crashes_of_whoever_carries_it_out() {
                 world.rival();
             }
             tokio::time::sleep(Duration::from_millis(u64::try_from(n * 3 % 11).unwrap())).await;
-            let came = world.receipts.clone();
+            let came = world.office.receipts.clone();
             world.kill().await;
             receipts.extend(came.lock().unwrap().drain(..));
             world = World::start(&home, &clock).await;
         }
         world.quiet().await;
-        receipts.extend(world.receipts.lock().unwrap().drain(..));
+        receipts.extend(world.office.receipts.lock().unwrap().drain(..));
         for (n, two) in (2..).zip(people.chunks(2).take(8)) {
             let (gone, stays) = (two[0], two[1]);
             for service in ["first", "second"] {

@@ -8,19 +8,13 @@ use perennial_api::profile::v1::{
     BatchGetContactsRequest, BatchGetContactsResponse, GetProfileRequest, ListProfilesRequest,
     ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
 };
-use perennial_api::profile::v1::privacy_service_server::{PrivacyService, PrivacyServiceServer};
-use perennial_api::profile::v1::{
-    EraseProfileRequest, Erasure as WireErasure, ExportProfileRequest, ExportProfileResponse,
-    GetErasureRequest, ListErasuresRequest, ListErasuresResponse, ReadErasedAddressesRequest,
-    ReadErasedAddressesResponse, RecordErasureReceiptRequest, RecordErasureReceiptResponse,
-};
 use perennial_feed::{
     AnyReader, Bell, Cursor, Erasure, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord,
     OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
 };
 use perennial_rpc::Transport;
 use perennial_store::Store;
-use perennial_testing::TestDatabase;
+use perennial_testing::{Office, TestDatabase};
 use perennial_types::{Clock, MergeId, ProfileId, SimulatedClock, Workspace, from_micros};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -37,7 +31,7 @@ pub struct World {
     pub second: Arc<Reader<Ledger>>,
     pub first_store: Store,
     pub second_store: Store,
-    pub receipts: Receipts,
+    pub office: Office,
     ingestion_store: Store,
     firsts: Vec<tokio::task::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -80,10 +74,9 @@ impl World {
 
         let edge =
             perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
-        let receipts = Receipts::default();
-        let office = PrivacyServiceServer::new(Office(receipts.clone()));
+        let office = Office::default();
         let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
-        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office));
+        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
         let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
             Reader::new(ReaderParts {
                 fold: Ledger { derives: sources.len() == 1, patience },
@@ -110,7 +103,7 @@ impl World {
             second,
             first_store,
             second_store,
-            receipts,
+            office,
             ingestion_store,
             firsts,
             tasks,
@@ -223,55 +216,6 @@ impl World {
 #[expect(clippy::disallowed_methods, reason = "tests run the tasks themselves")]
 fn spawn(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
     tokio::spawn(work)
-}
-
-/// Receipts that came.
-pub type Receipts = Arc<std::sync::Mutex<Vec<RecordErasureReceiptRequest>>>;
-
-/// Takes receipts for erasures.
-struct Office(Receipts);
-
-#[tonic::async_trait]
-impl PrivacyService for Office {
-    async fn record_erasure_receipt(
-        &self,
-        request: Request<RecordErasureReceiptRequest>,
-    ) -> Result<Response<RecordErasureReceiptResponse>, Status> {
-        self.0.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(RecordErasureReceiptResponse {}))
-    }
-
-    type ExportProfileStream =
-        std::pin::Pin<Box<dyn futures::Stream<Item = Result<ExportProfileResponse, Status>> + Send>>;
-
-    async fn export_profile(
-        &self,
-        _: Request<ExportProfileRequest>,
-    ) -> Result<Response<Self::ExportProfileStream>, Status> {
-        Err(Status::unimplemented("not in this world"))
-    }
-
-    async fn erase_profile(&self, _: Request<EraseProfileRequest>) -> Result<Response<WireErasure>, Status> {
-        Err(Status::unimplemented("not in this world"))
-    }
-
-    async fn get_erasure(&self, _: Request<GetErasureRequest>) -> Result<Response<WireErasure>, Status> {
-        Err(Status::unimplemented("not in this world"))
-    }
-
-    async fn list_erasures(
-        &self,
-        _: Request<ListErasuresRequest>,
-    ) -> Result<Response<ListErasuresResponse>, Status> {
-        Err(Status::unimplemented("not in this world"))
-    }
-
-    async fn read_erased_addresses(
-        &self,
-        _: Request<ReadErasedAddressesRequest>,
-    ) -> Result<Response<ReadErasedAddressesResponse>, Status> {
-        Err(Status::unimplemented("not in this world"))
-    }
 }
 
 /// Reads facts again straight from the ingestion feed, following merges.

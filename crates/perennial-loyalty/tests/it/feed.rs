@@ -78,3 +78,42 @@ async fn a_coupon_follows_its_customer_through_a_merge() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn the_books_balance_without_an_erased_customer_and_their_codes_are_worth_nothing() {
+    for mut world in worlds().await {
+        world.offer("limit_per_customer: 3\n").await;
+        let (ana, eve) = (ProfileId::new(world.now()), ProfileId::new(world.now()));
+        let wishes = vec![world.wish(ana), world.wish(ana), world.wish(eve)];
+        let codes: Vec<String> = world.issue(wishes).await.into_iter().map(|it| it.code).collect();
+        world.told(ana, placed("order-of-hers", &codes[0], 450)).await;
+        // Orders that broke a rule: her own code again, Eve's, and one that never was.
+        world.told(ana, placed("second-of-hers", &codes[0], 300)).await;
+        world.told(ana, placed("third-of-hers", &codes[2], 200)).await;
+        world.told(ana, placed("fourth-of-hers", "BELOVED", 100)).await;
+        let before = world.totals().await;
+        world.audited().await;
+
+        world.erase(ana).await;
+        assert_eq!(world.totals().await, before);
+        world.audited().await;
+        let receipts = world.office.receipts.lock().unwrap().clone();
+        let told = |store: &str| receipts[0].stores.iter().find(|it| it.store == store).unwrap();
+        assert_eq!((told("coupon").unlinked_count, told("redemption_exception").unlinked_count > 2), (2, true));
+        let config = world.database.config.clone();
+        let ana = ana.to_string();
+        let values = [codes[0].as_str(), &codes[1], "order-of-hers", "second-of-hers", "third-of-hers"];
+        let left = perennial_testing::leaks(&config, &["loyalty"], &values).await;
+        assert!(left.is_empty(), "{left:?}");
+        let left = perennial_testing::leaks(&config, &["loyalty"], &["fourth-of-hers", "BELOVED"]).await;
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(world.coupon(&codes[2]).await.state, "issued", "hers is another's");
+
+        let wish = world.wish(ProfileId::parse(&ana).unwrap());
+        assert_eq!(world.issue(vec![wish]).await[0].reason, "CUSTOMER_ERASED");
+        world.advance(8 * DAY).await;
+        assert_eq!(world.totals().await.promised_minor, 0, "what was promised to her expires as ever");
+        world.audited().await;
+        world.end().await;
+    }
+}

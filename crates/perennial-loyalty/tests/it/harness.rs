@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use perennial_api::loyalty::v1 as wire;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
-use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind, Merge, NewRecord};
+use perennial_feed::{Erasure, FEED_MIGRATIONS, Feed, FeedKind, Merge, NewRecord};
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
 use perennial_store::Store;
-use perennial_testing::{TestDatabase, quiet};
+use perennial_testing::{Office, TestDatabase, quiet};
 use perennial_types::{
     Currency, Fact, FactKind, MergeId, OrderChange, OrderPlaced, OrderRefunded, ProfileId, Properties,
     Timestamp, Workspace, from_micros, micros, new_id,
@@ -25,9 +25,10 @@ pub const DAY: i64 = 86_400_000_000;
 pub struct World {
     pub client: LoyaltyServiceClient<Transport>,
     pub host: Host,
+    pub office: Office,
     feed: Feed,
     store: Store,
-    _database: TestDatabase,
+    pub database: TestDatabase,
     stop: CancellationToken,
     process: JoinSet<anyhow::Result<()>>,
 }
@@ -49,9 +50,10 @@ async fn world(database: TestDatabase) -> World {
     let store = Store::open(&database.config, "ingestion", &FEED_MIGRATIONS).await.unwrap();
     let (clock, bell) = (host.clock.clone(), host.bell.clone());
     let feed = Feed::open("ingestion", FeedKind::Source, store.clone(), clock, bell).await.unwrap();
+    let office = Office::default();
     let loyalty = perennial_loyalty::Config { database: database.config.clone(), ..Default::default() };
     let services = vec![
-        Service::new("ingestion").feed(feed.clone()),
+        Service::new("ingestion").grpc(office.server()).feed(feed.clone()),
         perennial_loyalty::service(loyalty, &host).await.unwrap(),
     ];
     let process = Process::bind(&config, host.clone(), services).await.unwrap();
@@ -60,7 +62,7 @@ async fn world(database: TestDatabase) -> World {
     let client = LoyaltyServiceClient::new(host.mesh.transport("perennial.loyalty.v1.LoyaltyService"));
     let mut running = JoinSet::new();
     running.spawn(process.serve(stop.clone()));
-    let world = World { client, host, feed, store, _database: database, stop, process: running };
+    let world = World { client, host, office, feed, store, database, stop, process: running };
     // Once a port answers, the background loops are known to the bell.
     let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -158,6 +160,13 @@ impl World {
         };
         let payload = facts::encode(&fact).encode_to_vec().into();
         self.append(vec![record(profile, facts::KIND, payload)]).await;
+        self.settle().await;
+    }
+
+    /// Erases a person who was this profile.
+    pub async fn erase(&self, profile: ProfileId) {
+        let erasure = Erasure { id: new_id(self.now()) };
+        self.append(vec![record(profile, Erasure::KIND, erasure.encode())]).await;
         self.settle().await;
     }
 

@@ -148,7 +148,12 @@ impl Fold for Consents {
         &store::PERSONAL
     }
 
-    async fn erase(&self, tx: &DatabaseTransaction, erasing: &mut Erasing) -> Result<(), FoldFault> {
+    async fn erase(
+        &self,
+        tx: &DatabaseTransaction,
+        erasing: &mut Erasing,
+        _: &State,
+    ) -> Result<(), FoldFault> {
         Ok(store::erase(tx, erasing).await?)
     }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use perennial_api::ingestion::v1::Event;
 use perennial_api::notification::v1 as wire;
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
-use perennial_api::profile::v1::Contact;
-use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind, NewRecord};
+use perennial_api::profile::v1::{Contact, ErasedAddress};
+use perennial_feed::{Erasure, FEED_MIGRATIONS, Feed, FeedKind, NewRecord};
 use perennial_notification::{MaildirConfig, SmtpConfig, TransportKind};
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
 use perennial_store::{DatabaseConfig, Store};
+use perennial_testing::Office;
 use perennial_types::{
     Channel, ConsentChange, Fact, FactKind, ProfileId, Properties, Purpose, Timestamp, Workspace,
     from_micros, micros, new_id,
@@ -45,6 +46,7 @@ pub struct World {
     pub host: Host,
     pub profiles: Profiles,
     pub ingestion: Ingestion,
+    pub office: Office,
     http: SocketAddr,
     feed: Feed,
     store: Store,
@@ -103,8 +105,13 @@ impl World {
                 SmtpConfig { host, port: address.port(), timeout_seconds: 5, ..Default::default() };
         }
         let (profiles, ingestion) = (ground.profiles.clone(), Ingestion::default());
+        let office = Office::default();
         let services = vec![
-            Service::new("ingestion").grpc(profiles.clone()).grpc(ingestion.clone()).feed(feed.clone()),
+            Service::new("ingestion")
+                .grpc(profiles.clone())
+                .grpc(ingestion.clone())
+                .grpc(office.server())
+                .feed(feed.clone()),
             perennial_notification::service(settings, &host).await.unwrap(),
         ];
         let process = Process::bind(&config, host.clone(), services).await.unwrap();
@@ -115,7 +122,7 @@ impl World {
         let mut running = JoinSet::new();
         running.spawn(process.serve(stop.clone()));
         let world =
-            Self { ground, client, host, profiles, ingestion, http, feed, store, stop, process: running };
+            Self { ground, client, host, profiles, ingestion, office, http, feed, store, stop, process: running };
         // Once a port answers, the background loops are known to the bell.
         world.get("GET", "/u/x", "").await;
         world
@@ -182,14 +189,22 @@ impl World {
             properties: Properties::new(),
             kind: FactKind::Consent(change),
         };
-        let record = NewRecord {
-            workspace: Workspace::parse("main").unwrap(),
-            profile,
-            kind: facts::KIND,
-            historical: false,
-            correction: false,
-            payload: facts::encode(&fact).encode_to_vec().into(),
-        };
+        self.append(profile, facts::KIND, facts::encode(&fact).encode_to_vec().into()).await;
+    }
+
+    /// Erases a person who was this profile: nobody knows them any more, and the office knows their address.
+    pub async fn erase(&self, profile: ProfileId, email: &str) {
+        self.profiles.0.lock().unwrap().remove(&format!("workspaces/main/profiles/{profile}"));
+        let (channel, address) = ("email".to_owned(), email.to_owned());
+        *self.office.addresses.lock().unwrap() = vec![ErasedAddress { channel, address }];
+        let erasure = Erasure { id: new_id(self.now()) };
+        self.append(profile, Erasure::KIND, erasure.encode()).await;
+    }
+
+    async fn append(&self, profile: ProfileId, kind: &'static str, payload: prost::bytes::Bytes) {
+        let workspace = Workspace::parse("main").unwrap();
+        let record =
+            NewRecord { workspace, profile, kind, historical: false, correction: false, payload };
         let tx = self.store.write().await.unwrap();
         let appended = self.feed.append(&tx, vec![record]).await.unwrap();
         Store::commit(tx).await.unwrap();

@@ -81,3 +81,57 @@ async fn a_click_leads_only_where_it_was_signed_for_and_counts_once_and_only_for
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_erased_person_is_not_written_to_again_and_what_was_sent_stays_counted() {
+    for mut world in worlds().await {
+        world.plain_template().await;
+        let ana = world.subscriber("ana@example.com").await;
+        let data = perennial_rpc::structs::from_json(
+            serde_json::json!({ "note": "engraved for her" }).as_object().unwrap().clone(),
+        );
+        let first = wire::MessageRequest { data: Some(data.clone()), ..world.message(ana) };
+        let tomorrow = Some(to_wire(from_micros(micros(world.now()) + 24 * HOUR)));
+        let queued = wire::MessageRequest {
+            step: "second".to_owned(),
+            occurrence: "cart-of-hers".to_owned(),
+            not_before_time: tomorrow,
+            data: Some(data),
+            ..world.message(ana)
+        };
+        world.send(vec![first.clone(), queued.clone()]).await;
+        let link = world.link(&first.message_id, "/c/");
+
+        world.erase(ana, "Ana@example.com").await;
+        let kept = world.listed().await;
+        assert!(kept.iter().all(|it| it.profile != first.profile), "{kept:?}");
+        let summary = world.summary().await;
+        assert_eq!((summary["accepted"], summary["suppressed"]), (1, 1));
+        let database = world.ground.database.clone();
+        let values = ["engraved for her", "cart-of-hers", "ana@example.com", &ana.to_string()];
+        // Her id stays where it says that she was erased.
+        let left = perennial_testing::leaks(&database, &["notification"], &values[..3]).await;
+        assert!(left.is_empty(), "{left:?}");
+        let receipts = world.office.receipts.lock().unwrap().clone();
+        let told = |store: &str| receipts[0].stores.iter().find(|it| it.store == store).unwrap().clone();
+        assert_eq!((told("message").unlinked_count, told("consent").erased_count), (2, 1));
+
+        world.advance(25 * HOUR).await;
+        assert_eq!(world.mail().len(), 1, "what was queued is never sent");
+        world.get("GET", &link, FIREFOX).await;
+        assert!(world.events("Email Clicked").is_empty(), "what she does with an old mail is her own business");
+        let late = wire::MessageRequest { step: "third".to_owned(), ..world.message(ana) };
+        assert_eq!(world.send(vec![late]).await, [("refused".to_owned(), "PROFILE_ERASED".to_owned())]);
+
+        // She comes back as somebody new, and agrees to everything: her address stays on the list.
+        let new = world.subscriber("ana@example.com").await;
+        for purpose in ["marketing", "transactional"] {
+            let (step, purpose) = (purpose.to_owned(), purpose.to_owned());
+            let again = wire::MessageRequest { step, purpose, ..world.message(new) };
+            world.send(vec![again.clone()]).await;
+            assert_eq!(world.state(&again.message_id).await.0, "suppressed");
+        }
+        assert_eq!(world.mail().len(), 1);
+        world.end().await;
+    }
+}

@@ -13,7 +13,7 @@ use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1 as wire;
 use perennial_api::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
 use perennial_feed::{
-    Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord, PARTITIONS,
+    Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord, OUTBOX_MIGRATIONS, PARTITIONS, Personal,
     Reader, ReaderParts, Record, Turn,
 };
 use perennial_rpc::{Transport, facts};
@@ -70,6 +70,10 @@ impl Fold for Scores {
 
     fn merge(&self, (): &(), _: &mut Turn<()>, (): &mut (), (): ()) -> Result<(), FoldFault> {
         Ok(())
+    }
+
+    fn personal(&self) -> &'static [Personal] {
+        &[]
     }
 
     async fn write(&self, _: &DatabaseTransaction, _: Vec<()>) -> Result<(), FoldFault> {
@@ -152,7 +156,7 @@ async fn world(postgres: Option<String>) -> World {
     let store = Store::open(&database, "ingestion", &FEED_MIGRATIONS).await.unwrap();
     let feed =
         Feed::open("ingestion", FeedKind::Source, store.clone(), clock.clone(), bell.clone()).await.unwrap();
-    let migrations: Vec<_> = FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).collect();
+    let migrations: Vec<_> = FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).collect();
     let scores = Store::open(&database, "scoring", &migrations).await.unwrap();
     let told =
         Feed::open("scoring", FeedKind::Derived, scores.clone(), clock.clone(), bell.clone()).await.unwrap();
@@ -162,12 +166,14 @@ async fn world(postgres: Option<String>) -> World {
         store: scores,
         sources: vec![host.mesh.source("ingestion")],
         facts: None,
+        receipts: None,
         clock,
         bell,
     });
     let segmentation = perennial_segmentation::Config { database: database.clone(), ..Default::default() };
     let services = vec![
-        Service::new("ingestion").feed(feed.clone()).grpc(ProfileServiceServer::new(Facts(feed.clone()))),
+        Service::new("ingestion").feed(feed.clone()).grpc(ProfileServiceServer::new(Facts(feed.clone())))
+            .grpc(perennial_testing::Office::default().server()),
         Service::new("scoring").feed(told).reader(reader),
         perennial_segmentation::service(segmentation, &host).await.unwrap(),
     ];
