@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::App;
+use super::profiles::profile_key;
 use crate::domain::mention::Wanted;
 use crate::error::{Error, Result};
 use crate::store::counters::{self, Count};
@@ -126,6 +127,7 @@ impl App {
         };
         let appended = self.feed.append(&tx, vec![record]).await?;
         Store::commit(tx).await?;
+        self.cache.forget(workspace, &[profile_key(profile)]).await;
         self.feed.forget(workspace, profile);
         self.feed.announce(appended);
         Ok(())
