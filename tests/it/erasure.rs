@@ -453,3 +453,31 @@ fn a_command_erases_on_a_folder_without_a_server_and_sends_nothing() {
     assert_eq!(home.leaks(&ana.values()), Vec::<String>::new());
     assert_eq!(home.mails_to(&ana.email), 0);
 }
+
+#[test]
+fn an_erasure_is_ended_however_the_process_is_killed_in_its_midst() {
+    let home = Home::new(perennial_testing::sqlite(), None);
+    let mut server = home.serve();
+    let key = home.ask(&["keys", "create", "shop", "-o", "json"])["key"].as_str().unwrap().to_owned();
+    let people: Vec<Person> = (0..4).map(|n| Person::new(&format!("ana{n}"))).collect();
+    for ana in &people {
+        home.post(&key, &ana.visits());
+        home.post(&key, &[ana.signs_up(1), ana.orders(1, "")]);
+    }
+    for (n, ana) in people.iter().enumerate() {
+        let profile = home.ask(&["describe", "profile", &ana.email, "-o", "json"])["name"].clone();
+        let asked = home.command().env("PERENNIAL_ADDR", home.grpc.to_string()).args(["erase", &ana.email, "--yes"])
+            .stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        std::thread::sleep(Duration::from_millis(20 + 45 * u64::try_from(n).unwrap()));
+        drop(server);
+        asked.unwrap().wait().unwrap();
+        server = home.serve();
+        // Asked for once more, since nobody knows how far it came.
+        let id = profile.as_str().unwrap().rsplit('/').next().unwrap();
+        let erasure = home.ask(&["erase", id, "--yes", "-o", "json"]);
+        assert_eq!(erasure["state"], "done", "{erasure:#}");
+        assert_eq!(home.leaks(&ana.values()), Vec::<String>::new());
+    }
+    assert_eq!(home.ask(&["get", "erasures", "-o", "json"]).as_array().unwrap().len(), people.len());
+    drop(server);
+}

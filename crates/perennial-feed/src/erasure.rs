@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::fold::Command;
 use crate::keep::{self, Key};
 use crate::lane::store_fault;
-use crate::{FeedError, Fold, Reader};
+use crate::{FeedError, Fold, PARTITIONS, Reader};
 
 pub(crate) use export::export;
 pub use export::exported_rows;
@@ -45,6 +45,16 @@ pub enum End {
         /// What stays, and why, as the receipt says it.
         kept: &'static str,
     },
+}
+
+/// A receipt as it waits to be sent: the service's own feed still has to be emptied.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Pending {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) receipt: Option<RecordErasureReceiptRequest>,
+    /// Where the partition stood at the erasure; what comes later is of somebody new.
+    #[prost(uint64, tag = "2")]
+    pub(crate) through: u64,
 }
 
 /// One profile of a person being erased, and what was done so far.
@@ -183,15 +193,10 @@ pub(crate) async fn carry_out<F: Fold>(
     for table in ["profile_state", "transfer", "parked", "parked_record", "outbox"] {
         erasing.delete(tx, table).await?;
     }
-    let emptied = reader.feed.erase(tx, &erasing.workspace, profile).await?;
-    erasing.unlinked("feed_record", emptied, "position, kind and time, so that readers can go on");
     for it in reader.fold.personal() {
         erasing.personal(tx, it).await?;
     }
     reader.fold.erase(tx, &mut erasing, &state).await.map_err(store_fault)?;
-    if reader.receipts.is_none() {
-        return Ok(());
-    }
     let space = erasing.workspace.resource();
     let told = |it: &StoreReceipt| it.erased_count > 0 || it.unlinked_count > 0;
     let receipt = RecordErasureReceiptRequest {
@@ -200,12 +205,15 @@ pub(crate) async fn carry_out<F: Fold>(
         profile: format!("{space}/profiles/{profile}"),
         stores: erasing.stores.into_values().filter(told).collect(),
     };
+    let partition = profile.partition(PARTITIONS);
+    let through = reader.feed.heads_in(tx, &[partition]).await?.get(&partition).map_or(0, |it| it.seq);
+    let pending = Pending { receipt: Some(receipt), through };
     let command = Command {
         id: new_id(now),
         workspace: erasing.workspace,
         target: RECEIPTS,
         not_before: now,
-        payload: receipt.encode_to_vec(),
+        payload: pending.encode_to_vec(),
         profile: None,
     };
     Ok(keep::save_commands(tx, vec![command]).await?)

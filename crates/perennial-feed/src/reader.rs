@@ -160,7 +160,7 @@ impl<F: Fold> Reader<F> {
                 task
             })
             .collect();
-        tasks.extend(crate::erasure::receipts(self, stop));
+        tasks.push(crate::erasure::receipts(self, stop));
         tasks
     }
 

@@ -22,11 +22,14 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Empties a profile's records.
-    pub(super) fn forget(&mut self, workspace: &Workspace, profile: ProfileId) {
+    pub(super) fn forget(&mut self, workspace: &Workspace, profile: ProfileId, through: u64) {
         let partition = profile.partition(PARTITIONS);
         let Some(tail) = self.tails.get_mut(usize::from(partition)) else { return };
         let theirs = |it: &&mut Record| {
-            it.profile == profile && it.workspace == *workspace && it.kind != Erasure::KIND
+            it.seq <= through
+                && it.profile == profile
+                && it.workspace == *workspace
+                && it.kind != Erasure::KIND
         };
         for record in tail.iter_mut().filter(theirs) {
             record.profile = ProfileId::nobody(partition, PARTITIONS);

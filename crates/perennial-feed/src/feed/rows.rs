@@ -1,13 +1,13 @@
 //! The feed's tables: heads and records as rows.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, column,
-    execute, insert_rows, query,
+    Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, Value, any_of,
+    column, execute, insert_rows, query,
 };
 use perennial_types::{ProfileId, Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;
 
-use super::Cursor;
+use super::{Cursor, Places};
 use crate::{Erasure, FeedError, PARTITIONS, Progress, Record};
 
 const RECORDS: Table = Table {
@@ -43,7 +43,7 @@ pub(super) const HEADS: Table = Table {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(super) partition: u16,
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     pub(super) first_seq: u64,
     pub(super) time: Timestamp,
     pub(crate) progress: Progress,
@@ -83,24 +83,68 @@ pub(super) async fn load_records(
     rows.iter().map(record_of).collect()
 }
 
-/// Empties a profile's records. That it was erased is told by a record that stays.
+/// Rows looked through in one query, so that none takes long.
+const LOOKED_THROUGH: u64 = 50_000;
+
+/// Where a profile's records are, up to a place. That it was erased is told by records that stay.
+pub(super) async fn find_places(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    profile: ProfileId,
+    through: u64,
+) -> Result<Vec<u64>, StoreError> {
+    let sql = "SELECT seq FROM feed_record WHERE partition = $1 AND seq > $2 AND seq <= $3 AND workspace = $4 \
+               AND profile = $5 AND kind <> $6";
+    let mut found = Vec::new();
+    let mut after = 0;
+    while after < through {
+        let last = through.min(after + LOOKED_THROUGH);
+        let values = vec![
+            i64::from(profile.partition(PARTITIONS)).into(),
+            int(after).into(),
+            int(last).into(),
+            workspace.as_str().into(),
+            profile.0.into(),
+            Erasure::KIND.into(),
+        ];
+        for row in query(db, "a profile's records", sql, values).await? {
+            found.push(unsigned(column(&row, 0)?));
+        }
+        after = last;
+    }
+    Ok(found)
+}
+
+/// Empties a profile's records.
 pub(super) async fn erase_records(
     tx: &impl ConnectionTrait,
     workspace: &Workspace,
     profile: ProfileId,
+    places: &Places,
 ) -> Result<u64, StoreError> {
     let partition = profile.partition(PARTITIONS);
-    let sql = "UPDATE feed_record SET profile = $4, payload = $5 \
-               WHERE partition = $1 AND workspace = $2 AND profile = $3 AND kind <> $6";
-    let values = vec![
-        i64::from(partition).into(),
-        workspace.as_str().into(),
-        profile.0.into(),
-        ProfileId::nobody(partition, PARTITIONS).0.into(),
-        Vec::<u8>::new().into(),
-        Erasure::KIND.into(),
-    ];
-    execute(tx, "an erased person's records", sql, values).await
+    let values = || -> Vec<Value> {
+        vec![
+            i64::from(partition).into(),
+            workspace.as_str().into(),
+            profile.0.into(),
+            ProfileId::nobody(partition, PARTITIONS).0.into(),
+            Vec::<u8>::new().into(),
+            Erasure::KIND.into(),
+        ]
+    };
+    let update = "UPDATE feed_record SET profile = $4, payload = $5 \
+                  WHERE partition = $1 AND workspace = $2 AND profile = $3 AND kind <> $6";
+    let mut known = values();
+    let seqs = places.seqs.iter().map(|it| int(*it).into()).collect();
+    let condition = any_of(Backend::of(tx), "seq", Column::BigInt, seqs, &mut known);
+    let mut emptied =
+        execute(tx, "an erased person's records", &format!("{update} AND {condition}"), known).await?;
+    if let Some(through) = places.through {
+        let since = values().into_iter().chain([int(through).into()]).collect();
+        emptied += execute(tx, "an erased person's records", &format!("{update} AND seq > $7"), since).await?;
+    }
+    Ok(emptied)
 }
 
 pub(super) const SELECT_HEADS: &str =

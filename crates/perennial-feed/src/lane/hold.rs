@@ -134,8 +134,7 @@ impl<F: Fold> Lane<F> {
         self.positions_saved(&moves, progress);
         self.next_due = next_due;
         self.parked = parked;
-        for (workspace, profile) in outcome.erased.keys() {
-            reader.feed.forget(workspace, *profile);
+        if !outcome.erased.is_empty() {
             reader.bell.ring(&reader.outbox_topic(erasure::RECEIPTS));
         }
         reader.feed.announce(appended);

@@ -169,8 +169,9 @@ impl World {
     pub async fn erase(&self, profiles: &[ProfileId]) -> uuid::Uuid {
         let id = uuid::Uuid::now_v7();
         for profile in profiles {
+            let places = self.ingestion.places(&main(), *profile).await.unwrap();
             let tx = self.ingestion_store.write().await.unwrap();
-            self.ingestion.erase(&tx, &main(), *profile).await.unwrap();
+            self.ingestion.erase(&tx, &main(), *profile, &places).await.unwrap();
             let record = NewRecord {
                 workspace: main(),
                 profile: *profile,
@@ -181,7 +182,7 @@ impl World {
             };
             let appended = self.ingestion.append(&tx, vec![record]).await.unwrap();
             Store::commit(tx).await.unwrap();
-            self.ingestion.forget(&main(), *profile);
+            self.ingestion.forget(&main(), *profile, appended.records()[0].seq);
             self.ingestion.announce(appended);
         }
         id

@@ -1,6 +1,6 @@
 //! Erasing people: out of our own tables at once, then out of everybody else's, who answer with receipts.
 
-use perennial_feed::{Erasure as Told, NewRecord};
+use perennial_feed::{Erasure as Told, NewRecord, Places};
 use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{Channel, Identifier, IdentifierKind, ProfileId, Timestamp, Workspace, new_id};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +64,7 @@ impl App {
         let root = contact.profile.id;
         let now = self.clock.now();
         let id = new_id(now);
+        let places = self.feed.places(workspace, root).await?;
         let tx = self.store.write().await?;
         // Whoever would merge this person with another, or add to what is known of them, needs this row.
         let locked = profiles::load(&tx, workspace, vec![root], true).await?.pop();
@@ -83,7 +84,7 @@ impl App {
         let refused = rejected::remove(&tx, workspace, &refused).await?;
         counters::add(&tx, -1, &BTreeMap::from([((workspace.clone(), Count::Profiles), -1)])).await?;
         let more = [("identifier", known_by), ("rejected", refused)];
-        self.take_out(tx, workspace, id, root, now, &more).await?;
+        self.take_out(tx, workspace, id, (root, &places), &more).await?;
         Ok(Some(id))
     }
 
@@ -93,10 +94,10 @@ impl App {
         tx: DatabaseTransaction,
         workspace: &Workspace,
         id: Uuid,
-        profile: ProfileId,
-        now: Timestamp,
+        (profile, places): (ProfileId, &Places),
         more: &[(&str, u64)],
     ) -> Result<()> {
+        let now = self.clock.now();
         let mut gone = more.to_vec();
         gone.push(("event", events::remove(&tx, workspace, profile).await?));
         gone.push(("merge", merges::remove(&tx, workspace, profile).await?));
@@ -107,7 +108,7 @@ impl App {
             .filter(|(_, rows)| *rows > 0)
             .map(|(name, rows)| erasures::Store { name: name.to_owned(), erased: count(rows), ..Default::default() })
             .collect();
-        let emptied = self.feed.erase(&tx, workspace, profile).await?;
+        let emptied = self.feed.erase(&tx, workspace, profile, places).await?;
         stores.push(erasures::Store {
             name: "feed_record".to_owned(),
             unlinked: count(emptied),
@@ -128,7 +129,8 @@ impl App {
         let appended = self.feed.append(&tx, vec![record]).await?;
         Store::commit(tx).await?;
         self.cache.forget(workspace, &[profile_key(profile)]).await;
-        self.feed.forget(workspace, profile);
+        let own = appended.records().first().map_or(0, |it| it.seq);
+        self.feed.forget(workspace, profile, own);
         self.feed.announce(appended);
         Ok(())
     }
@@ -138,9 +140,10 @@ impl App {
         for leaf in erasures::pending(self.store.read(), workspace, id).await? {
             let mut tries = 0;
             loop {
+                let places = self.feed.places(workspace, leaf).await?;
                 let tx = self.store.write().await?;
                 profiles::load(&tx, workspace, vec![leaf], true).await?;
-                match self.take_out(tx, workspace, id, leaf, self.clock.now(), &[]).await {
+                match self.take_out(tx, workspace, id, (leaf, &places), &[]).await {
                     Ok(()) => break,
                     Err(error) if super::lane::is_transient(&error) && tries < TRIES => tries += 1,
                     Err(error) => return Err(error),
