@@ -138,7 +138,9 @@ impl Home {
     fn mails_to(&self, address: &str) -> usize {
         let new = self.folder.path().join("maildir").join("new");
         let mails = std::fs::read_dir(new).into_iter().flatten();
-        mails.filter(|it| std::fs::read_to_string(it.as_ref().unwrap().path()).unwrap().contains(address)).count()
+        mails
+            .filter(|it| std::fs::read_to_string(it.as_ref().unwrap().path()).unwrap().contains(address))
+            .count()
     }
 
     fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
@@ -366,7 +368,8 @@ fn story(home: &Home) {
     });
     let export = home.ask(&["export", "person", &ana.user, "-o", "json"]);
     let text = export.to_string();
-    let missing: Vec<_> = values.iter().filter(|it| !text.to_lowercase().contains(&it.to_lowercase())).collect();
+    let missing: Vec<_> =
+        values.iter().filter(|it| !text.to_lowercase().contains(&it.to_lowercase())).collect();
     assert!(missing.is_empty(), "{missing:?} in {export:#}");
     assert!(!text.contains(&ben.tag));
     for (service, store) in [
@@ -466,8 +469,13 @@ fn an_erasure_is_ended_however_the_process_is_killed_in_its_midst() {
     }
     for (n, ana) in people.iter().enumerate() {
         let profile = home.ask(&["describe", "profile", &ana.email, "-o", "json"])["name"].clone();
-        let asked = home.command().env("PERENNIAL_ADDR", home.grpc.to_string()).args(["erase", &ana.email, "--yes"])
-            .stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let asked = home
+            .command()
+            .env("PERENNIAL_ADDR", home.grpc.to_string())
+            .args(["erase", &ana.email, "--yes"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         std::thread::sleep(Duration::from_millis(20 + 45 * u64::try_from(n).unwrap()));
         drop(server);
         asked.unwrap().wait().unwrap();

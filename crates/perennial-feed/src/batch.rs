@@ -209,7 +209,8 @@ impl<F: Fold> Batch<'_, F> {
         {
             out.parked.insert(key.clone(), reason.clone());
         }
-        let matters = || record.is_for_all() || self.fold.concerns(record) && self.fold.matters(self.book, record);
+        let matters =
+            || record.is_for_all() || self.fold.concerns(record) && self.fold.matters(self.book, record);
         if !self.is_parked(out, &key) && !matters() {
             return Ok(true);
         }
@@ -391,11 +392,7 @@ impl<F: Fold> Batch<'_, F> {
 }
 
 fn slot<'a, F: Fold>(out: &'a mut Outcome<F>, key: &Key) -> &'a mut Slot<F::State> {
-    out.states.entry(key.clone()).or_insert_with(|| Slot {
-        loaded: None,
-        now: Kept::default(),
-        gone: false,
-    })
+    out.states.entry(key.clone()).or_insert_with(|| Slot { loaded: None, now: Kept::default(), gone: false })
 }
 
 /// Drops all that this batch made of a profile; what was there before goes with the commit.

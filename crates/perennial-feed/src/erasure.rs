@@ -100,7 +100,9 @@ impl Erasing {
     }
 
     fn store(&mut self, table: &'static str) -> &mut StoreReceipt {
-        self.stores.entry(table).or_insert_with(|| StoreReceipt { store: table.to_owned(), ..Default::default() })
+        self.stores
+            .entry(table)
+            .or_insert_with(|| StoreReceipt { store: table.to_owned(), ..Default::default() })
     }
 
     fn key(&self) -> Vec<Value> {
@@ -143,7 +145,8 @@ pub async fn erased_among(
     profiles: impl IntoIterator<Item = ProfileId>,
 ) -> Result<BTreeSet<ProfileId>, StoreError> {
     if Backend::of(tx) == Backend::Postgres {
-        execute(tx, "keeping erasures off", "SELECT pg_advisory_xact_lock_shared(7036874417769)", vec![]).await?;
+        execute(tx, "keeping erasures off", "SELECT pg_advisory_xact_lock_shared(7036874417769)", vec![])
+            .await?;
     }
     let keys = profiles.into_iter().map(|it| (workspace.clone(), it)).collect();
     Ok(of(tx, keys).await?.into_iter().map(|(_, profile)| profile).collect())
@@ -180,8 +183,10 @@ pub(crate) async fn carry_out<F: Fold>(
         execute(tx, "keeping writers off", "SELECT pg_advisory_xact_lock(7036874417769)", vec![]).await?;
     }
     let (workspace, profile) = (workspace.clone(), *profile);
-    let mut erasing = Erasing { workspace, profile, stand_in: ProfileId::stand_in(), stores: BTreeMap::new() };
-    let sql = "INSERT INTO erased_profile (workspace, profile, erasure) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let mut erasing =
+        Erasing { workspace, profile, stand_in: ProfileId::stand_in(), stores: BTreeMap::new() };
+    let sql =
+        "INSERT INTO erased_profile (workspace, profile, erasure) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     execute(tx, "an erased profile", sql, erasing.key().into_iter().chain([id.into()]).collect()).await?;
     let key = (erasing.workspace.clone(), profile);
     let state = match keep::load::<F::State>(tx, &[key.clone()].into()).await {

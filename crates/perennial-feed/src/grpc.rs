@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use futures::Stream;
 use perennial_api::feed::v1::feed_service_server::{FeedService, FeedServiceServer};
 use perennial_api::feed::v1::{
-    ConsumerPosition, ExportProfilesRequest, ExportProfilesResponse, ListConsumersRequest, ListConsumersResponse, ListParkedProfilesRequest,
-    ListParkedProfilesResponse, ParkedProfile, PartitionRecords, ReadRequest, ReadResponse, Record,
-    RetryParkedProfileRequest, RetryParkedProfileResponse,
+    ConsumerPosition, ExportProfilesRequest, ExportProfilesResponse, ListConsumersRequest,
+    ListConsumersResponse, ListParkedProfilesRequest, ListParkedProfilesResponse, ParkedProfile,
+    PartitionRecords, ReadRequest, ReadResponse, Record, RetryParkedProfileRequest,
+    RetryParkedProfileResponse,
 };
 use perennial_rpc::{Invalid, resource, status, workspace};
 use perennial_types::{Detail, Fault, Kind, ProfileId, Workspace, micros};

@@ -251,7 +251,8 @@ impl<F: Fold> Lane<F> {
         let transfers = keep::transfers(&tx, &merges.keys().cloned().collect()).await?;
         // Whoever was erased left nothing for the survivor.
         let absent = merges.into_iter().filter(|((_, merge), _)| !transfers.contains_key(merge));
-        let erased = erasure::of(&tx, absent.map(|((workspace, _), from)| (workspace, from)).collect()).await?;
+        let erased =
+            erasure::of(&tx, absent.map(|((workspace, _), from)| (workspace, from)).collect()).await?;
         let outcome = Batch {
             fold: &*reader.fold,
             book: &book,

@@ -38,7 +38,8 @@ pub const NAME: &str = "scoring";
 /// If a setting is wrong or the database cannot be opened.
 pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let settings = Arc::new(config.settings().map_err(anyhow::Error::msg)?);
-    let migrations = [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &store::MIGRATIONS[..]].concat();
+    let migrations =
+        [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &store::MIGRATIONS[..]].concat();
     let store = Store::open(&config.database, NAME, &migrations).await?;
     let (clock, bell) = (host.clock.clone(), host.bell.clone());
     let feed = Feed::open(NAME, FeedKind::Derived, store.clone(), clock.clone(), bell.clone()).await?;

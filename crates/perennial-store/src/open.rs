@@ -223,7 +223,8 @@ impl Store {
             return Ok(());
         }
         for _ in 0..50 {
-            let rows = query(&self.writer, "emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await?;
+            let rows =
+                query(&self.writer, "emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await?;
             let busy = rows.first().map(|row| column::<i32>(row, 0)).transpose()?;
             if busy == Some(0) {
                 return Ok(());
@@ -284,9 +285,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config =
             DatabaseConfig { url: format!("sqlite:{}", folder.path().display()), ..Default::default() };
-        let sql = "CREATE TABLE t (id BIGINT PRIMARY KEY, text TEXT NOT NULL);\nCREATE INDEX t_text ON t (text);";
+        let sql =
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, text TEXT NOT NULL);\nCREATE INDEX t_text ON t (text);";
         let store = Store::open(&config, "test", &[Migration { name: "t", sql }]).await.unwrap();
-        let secret = |n: u32, round: u32| format!("secret{n}of{round}{}", "x".repeat((n * 37 % 900) as usize));
+        let secret =
+            |n: u32, round: u32| format!("secret{n}of{round}{}", "x".repeat((n * 37 % 900) as usize));
         for round in 0..3 {
             for n in 0..400 {
                 let sql = "INSERT INTO t (id, text) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET text = excluded.text";

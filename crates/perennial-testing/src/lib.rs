@@ -80,14 +80,17 @@ pub async fn leaks(config: &DatabaseConfig, services: &[&str], values: &[&str]) 
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if services.iter().any(|it| name.starts_with(&format!("{it}.db"))) {
-                found.extend(values_in(&std::fs::read(&path).unwrap(), values).map(|it| format!("{name}: {it}")));
+                found.extend(
+                    values_in(&std::fs::read(&path).unwrap(), values).map(|it| format!("{name}: {it}")),
+                );
             }
         }
         return found;
     }
     for service in services {
         let store = Store::open(config, service, &[]).await.unwrap();
-        let sql = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()";
+        let sql =
+            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()";
         for row in &query(store.read(), "tables", sql, vec![]).await.unwrap() {
             let table: String = column(row, 0).unwrap();
             let sql = format!("SELECT r::text FROM \"{table}\" AS r");

@@ -122,7 +122,8 @@ impl ProfileId {
     /// erased, so that nothing links them.
     #[must_use]
     pub fn nobody(partition: u16, partitions: u16) -> Self {
-        let candidates = (0..=u128::from(partitions) * 2).map(|n| Self(uuid::Builder::from_custom_bytes(n.to_be_bytes()).into_uuid()));
+        let candidates = (0..=u128::from(partitions) * 2)
+            .map(|n| Self(uuid::Builder::from_custom_bytes(n.to_be_bytes()).into_uuid()));
         let mut found = candidates.filter(|it| it.partition(partitions) == partition);
         found.next().unwrap_or(Self(uuid::Builder::from_custom_bytes([0; 16]).into_uuid()))
     }

@@ -8,9 +8,9 @@ use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClie
 use perennial_api::ingestion::v1::{Event, IngestEventsRequest, event_outcome};
 use perennial_feed::{Command, Deliver};
 use perennial_rpc::{Transport, structs, time};
+use perennial_types::ProfileId;
 use perennial_types::{Timestamp, Workspace};
 use prost::Message as _;
-use perennial_types::ProfileId;
 use uuid::Uuid;
 
 use crate::domain::draw::id_of;

@@ -40,7 +40,8 @@ impl<F: Fold> Receipts<F> {
         let id = |name: &str, kind| parse_resource(name, kind).ok().and_then(|it| Uuid::parse_str(it.1).ok());
         let erasure = id(&receipt.name, "erasures").ok_or_else(unreadable)?;
         let profile = ProfileId(id(&receipt.profile, "profiles").ok_or_else(unreadable)?);
-        let emptied = self.empty(command, profile, pending.through).await.map_err(|error| error.to_string())?;
+        let emptied =
+            self.empty(command, profile, pending.through).await.map_err(|error| error.to_string())?;
         receipt.stores.push(StoreReceipt {
             store: "feed_record".to_owned(),
             unlinked_count: i64::try_from(emptied).unwrap_or(i64::MAX),

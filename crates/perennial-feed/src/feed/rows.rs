@@ -142,7 +142,8 @@ pub(super) async fn erase_records(
         execute(tx, "an erased person's records", &format!("{update} AND {condition}"), known).await?;
     if let Some(through) = places.through {
         let since = values().into_iter().chain([int(through).into()]).collect();
-        emptied += execute(tx, "an erased person's records", &format!("{update} AND seq > $7"), since).await?;
+        emptied +=
+            execute(tx, "an erased person's records", &format!("{update} AND seq > $7"), since).await?;
     }
     Ok(emptied)
 }

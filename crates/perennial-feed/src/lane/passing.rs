@@ -55,8 +55,7 @@ impl<F: Fold> Lane<F> {
     /// Whether a record is worth a turn.
     pub(crate) fn matters(&self, book: &F::Book, record: &Record) -> bool {
         let fold = &self.reader.fold;
-        record.is_for_all()
-            || (!record.is_blank() && fold.concerns(record) && fold.matters(book, record))
+        record.is_for_all() || (!record.is_blank() && fold.concerns(record) && fold.matters(book, record))
     }
 
     pub(super) fn pass_over(&mut self, batches: &BTreeMap<u16, PartitionBatch>) {

@@ -25,7 +25,8 @@ async fn count(store: &Store, sql: &str, profile: ProfileId) -> i64 {
 /// Rows of a store that name the profile, but for those that say it was erased.
 async fn rows(store: &Store, profile: ProfileId) -> i64 {
     let mut all = 0;
-    for table in ["profile_state", "transfer", "parked", "parked_record", "outbox", "feed_record", "heard", "counted"]
+    for table in
+        ["profile_state", "transfer", "parked", "parked_record", "outbox", "feed_record", "heard", "counted"]
     {
         all += count(store, &format!("SELECT COUNT(*) FROM {table} WHERE profile = $1"), profile).await;
     }
@@ -38,7 +39,9 @@ async fn an_erased_person_is_nowhere_and_whoever_comes_after_is_new() {
         let clock = SimulatedClock::at(from_micros(5_000));
         let world = World::start(&home, &clock).await;
         let (ana, bob) = two();
-        world.append(vec![told(ana, 1, 50), told(ana, 2, 90_000), told(bob, 3, 0), told(bob, 4, 90_000)]).await;
+        world
+            .append(vec![told(ana, 1, 50), told(ana, 2, 90_000), told(bob, 3, 0), told(bob, 4, 90_000)])
+            .await;
         world.quiet().await;
         let before = world.first.states(&main(), &[bob]).await.unwrap();
         assert!(rows(&world.first_store, ana).await > 0 && rows(&world.second_store, ana).await > 0);

@@ -142,7 +142,13 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn fire(&self, _: &i64, turn: &mut Turn<(ProfileId, i64)>, state: &mut State, timer: &str) -> Result<(), FoldFault> {
+    fn fire(
+        &self,
+        _: &i64,
+        turn: &mut Turn<(ProfileId, i64)>,
+        state: &mut State,
+        timer: &str,
+    ) -> Result<(), FoldFault> {
         let number: i64 = timer.parse().map_err(FoldFault::poison)?;
         state.fired.insert(number, micros(turn.at()));
         let stale = if turn.stale() { ", stale" } else { "" };
@@ -153,7 +159,13 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn merge(&self, _: &i64, _: &mut Turn<(ProfileId, i64)>, into: &mut State, from: State) -> Result<(), FoldFault> {
+    fn merge(
+        &self,
+        _: &i64,
+        _: &mut Turn<(ProfileId, i64)>,
+        into: &mut State,
+        from: State,
+    ) -> Result<(), FoldFault> {
         for (number, times) in from.numbers {
             *into.numbers.entry(number).or_default() += times;
         }
@@ -165,7 +177,13 @@ impl Fold for Ledger {
         Ok(())
     }
 
-    fn refolded(&self, _: &i64, _: &mut Turn<(ProfileId, i64)>, old: &State, fresh: &mut State) -> Result<(), FoldFault> {
+    fn refolded(
+        &self,
+        _: &i64,
+        _: &mut Turn<(ProfileId, i64)>,
+        old: &State,
+        fresh: &mut State,
+    ) -> Result<(), FoldFault> {
         fresh.derived.clone_from(&old.derived);
         fresh.seen.clone_from(&old.seen);
         Ok(())
@@ -178,7 +196,8 @@ impl Fold for Ledger {
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<(ProfileId, i64)>) -> Result<(), FoldFault> {
         let again = "ON CONFLICT (workspace, profile, number) DO NOTHING";
-        let heard = |(profile, number): &(ProfileId, i64)| vec!["main".into(), profile.0.into(), (*number).into()];
+        let heard =
+            |(profile, number): &(ProfileId, i64)| vec!["main".into(), profile.0.into(), (*number).into()];
         insert_rows(tx, &HEARD, rows.iter().map(heard).collect(), again).await?;
         let counted = |it: &(ProfileId, i64)| {
             let mut row = heard(it);

@@ -76,7 +76,8 @@ impl World {
             perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
         let office = Office::default();
         let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
-        let transport: Transport = perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
+        let transport: Transport =
+            perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
         let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
             Reader::new(ReaderParts {
                 fold: Ledger { derives: sources.len() == 1, patience },

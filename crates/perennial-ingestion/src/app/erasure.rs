@@ -75,8 +75,11 @@ impl App {
         let family: Vec<&Profile> = others.iter().chain([&person]).collect();
         let identifiers: BTreeSet<Identifier> =
             family.iter().flat_map(|it| it.identifiers.iter().cloned()).collect();
-        let addresses =
-            if self.erasures.receipts_from.iter().any(|it| it == SUPPRESSES) { addresses(&family) } else { BTreeSet::new() };
+        let addresses = if self.erasures.receipts_from.iter().any(|it| it == SUPPRESSES) {
+            addresses(&family)
+        } else {
+            BTreeSet::new()
+        };
         erasures::begin(&tx, workspace, (id, now), root, &leaves, &addresses).await?;
         let known_by = profiles::forget_identifiers(&tx, workspace, root, &identifiers).await?;
         let wanted = Wanted::new(identifiers, leaves.iter().copied().chain([root]));
@@ -106,7 +109,11 @@ impl App {
         let mut stores: Vec<erasures::Store> = gone
             .into_iter()
             .filter(|(_, rows)| *rows > 0)
-            .map(|(name, rows)| erasures::Store { name: name.to_owned(), erased: count(rows), ..Default::default() })
+            .map(|(name, rows)| erasures::Store {
+                name: name.to_owned(),
+                erased: count(rows),
+                ..Default::default()
+            })
             .collect();
         let emptied = self.feed.erase(&tx, workspace, profile, places).await?;
         stores.push(erasures::Store {

@@ -32,7 +32,10 @@ impl App {
             self.refused_events(self.store.read(), workspace, &wanted).await?.into_iter().collect();
         let mut parts = vec![("profile", family.iter().map(|it| shown(it, &settings)).collect())];
         for leaf in ids {
-            parts.push(("event", exported_rows(self.store.read(), &events::EVENTS, workspace, &[leaf]).await?));
+            parts.push((
+                "event",
+                exported_rows(self.store.read(), &events::EVENTS, workspace, &[leaf]).await?,
+            ));
         }
         let refused = rejected::find(self.store.read(), workspace, refused).await?;
         let refused = refused.iter().map(|it| {

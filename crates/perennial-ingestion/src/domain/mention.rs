@@ -29,7 +29,9 @@ impl Wanted {
             Err(_) => {
                 let lower = text.to_lowercase();
                 let values = self.identifiers.iter().map(|it| it.value.to_lowercase());
-                values.chain(self.profiles.iter().cloned()).any(|it| it.len() >= TELLING && lower.contains(&it))
+                values
+                    .chain(self.profiles.iter().cloned())
+                    .any(|it| it.len() >= TELLING && lower.contains(&it))
             }
         }
     }
@@ -45,7 +47,8 @@ impl Wanted {
     }
 
     fn is_named(&self, key: &str, text: &str) -> bool {
-        let bare: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let bare: String =
+            key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let is_id = ["id", "userid", "anonymousid", "previousid"].contains(&bare.as_str());
         let is_wanted = |it: &Identifier| match it.kind {
             IdentifierKind::UserId | IdentifierKind::AnonymousId => {

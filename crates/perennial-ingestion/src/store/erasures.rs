@@ -82,7 +82,8 @@ pub async fn begin(
 ) -> Result<()> {
     let words: Vec<(&str, &str)> =
         addresses.iter().map(|(channel, address)| (channel.as_str(), address.as_str())).collect();
-    let addresses = if words.is_empty() { String::new() } else { serde_json::to_string(&words).map_err(corrupt)? };
+    let addresses =
+        if words.is_empty() { String::new() } else { serde_json::to_string(&words).map_err(corrupt)? };
     let sql = "INSERT INTO erasure (workspace, id, profile, created, addresses) VALUES ($1, $2, $3, $4, $5)";
     let values =
         vec![workspace.as_str().into(), id.into(), profile.0.into(), micros(now).into(), addresses.into()];
@@ -105,7 +106,8 @@ pub async fn taken_out(
     id: Uuid,
     profile: ProfileId,
 ) -> Result<()> {
-    let sql = "UPDATE erasure_profile SET pending = FALSE WHERE workspace = $1 AND erasure = $2 AND profile = $3";
+    let sql =
+        "UPDATE erasure_profile SET pending = FALSE WHERE workspace = $1 AND erasure = $2 AND profile = $3";
     let values = vec![workspace.as_str().into(), id.into(), profile.0.into()];
     execute(tx, "an erased profile", sql, values).await.map(drop)
 }
@@ -148,8 +150,9 @@ pub async fn of_profiles(
     let mut values = vec![workspace.as_str().into()];
     let wanted = profiles.into_iter().map(|it| it.0.into()).collect();
     let condition = any_of(Backend::of(db), "profile", Column::Uuid, wanted, &mut values);
-    let sql =
-        format!("SELECT profile, erasure FROM erasure_profile WHERE workspace = $1 AND {condition} ORDER BY erasure");
+    let sql = format!(
+        "SELECT profile, erasure FROM erasure_profile WHERE workspace = $1 AND {condition} ORDER BY erasure"
+    );
     let rows = query(db, "erased profiles", &sql, values).await?;
     rows.iter().map(|row| Ok((ProfileId(column(row, 0)?), column(row, 1)?))).collect()
 }
@@ -188,7 +191,9 @@ pub async fn list(
     limit: u64,
 ) -> Result<Vec<Erasure>> {
     let (created, id) = before.unwrap_or((i64::MAX, Uuid::max()));
-    let sql = format!("{SELECT} WHERE workspace = $1 AND (created, id) < ($2, $3) ORDER BY created DESC, id DESC LIMIT $4");
+    let sql = format!(
+        "{SELECT} WHERE workspace = $1 AND (created, id) < ($2, $3) ORDER BY created DESC, id DESC LIMIT $4"
+    );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let values: Vec<Value> = vec![workspace.as_str().into(), created.into(), id.into(), limit.into()];
     query(db, "erasures", &sql, values).await?.iter().map(erasure_of).collect()

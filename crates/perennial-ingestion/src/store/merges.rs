@@ -1,8 +1,7 @@
 //! The journal of merges. A merge that crosses partitions is pending until the survivor's partition has heard of it.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, execute, insert_rows,
-    query,
+    Backend, Column, ConnectionTrait, Result, StoreError, Table, any_of, column, execute, insert_rows, query,
 };
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, micros};
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Events that were refused, or taken without a part of them, with the reason. Kept for 30 days.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, QueryResult, Result, Table, any_of, column, delete_rows, execute, insert_rows,
-    query,
+    Backend, Column, ConnectionTrait, QueryResult, Result, Table, any_of, column, delete_rows, execute,
+    insert_rows, query,
 };
 use perennial_types::{Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;

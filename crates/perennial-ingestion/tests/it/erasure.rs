@@ -36,7 +36,9 @@ async fn live(house: &House) {
     let login = r#"{"userId":"ana-4711-user","traits":{"email":"Ana.Quetzalcoatl@example.com","phone":"+49 30 12345678",
         "lastName":"Quetzalcoatl","street":"Windrose 17b","consent.email":true}}"#;
     assert_eq!(house.post("/v1/identify", login).await, 200);
-    house.post("/v1/identify", r#"{"userId":"ana-4711-user","anonymousId":"device-of-hers-99","traits":{}}"#).await;
+    house
+        .post("/v1/identify", r#"{"userId":"ana-4711-user","anonymousId":"device-of-hers-99","traits":{}}"#)
+        .await;
     let order = r#"{"userId":"ana-4711-user","event":"Order Completed","properties":{"order_id":"order-of-hers-1",
         "revenue":20,"note":"engraved for my dearest"}}"#;
     assert_eq!(house.post("/v1/track", order).await, 200);
@@ -46,7 +48,9 @@ async fn live(house: &House) {
     let bad = r#"{"userId":"ben","event":"Order Completed","properties":{"gift_for":"ANA.Quetzalcoatl@example.com"}}"#;
     assert_eq!(house.post("/v1/track", bad).await, 200);
     house.post("/v1/identify", r#"{"userId":"ben","traits":{"email":"ben@example.com"}}"#).await;
-    house.post("/v1/track", r#"{"userId":"ben","event":"Order Completed","properties":{"revenue":"?"}}"#).await;
+    house
+        .post("/v1/track", r#"{"userId":"ben","event":"Order Completed","properties":{"revenue":"?"}}"#)
+        .await;
 }
 
 async fn erase(house: &House, name: &str) -> wire::Erasure {
@@ -108,7 +112,8 @@ async fn an_erased_person_is_nowhere_and_everybody_else_is_still_there() {
         let (gone, told): (Vec<_>, Vec<_>) = after.iter().partition(|it| it.is_blank());
         assert!(gone.iter().all(|it| it.payload.is_empty()) && gone.len() >= 6);
         assert_eq!(told.iter().filter(|it| it.kind == Erasure::KIND).count(), 2);
-        let place = |it: &perennial_feed::Record| (it.profile.partition(16), it.seq, it.kind.clone(), it.time);
+        let place =
+            |it: &perennial_feed::Record| (it.profile.partition(16), it.seq, it.kind.clone(), it.time);
         let places: BTreeSet<_> = after.iter().map(place).collect();
         assert!(before.iter().all(|it| places.contains(&place(it))), "position, kind and time stay");
 

@@ -1,9 +1,7 @@
 //! What a person leaves behind in the books when they are erased: amounts and accounts, and nothing that leads to them.
 
 use perennial_feed::{End, Erasing, Personal};
-use perennial_store::{
-    Backend, Column, DatabaseTransaction, Result, Value, any_of, column, execute, query,
-};
+use perennial_store::{Backend, Column, DatabaseTransaction, Result, Value, any_of, column, execute, query};
 use perennial_types::ProfileId;
 
 use super::{coupons, merges};

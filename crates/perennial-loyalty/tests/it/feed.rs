@@ -99,7 +99,10 @@ async fn the_books_balance_without_an_erased_customer_and_their_codes_are_worth_
         world.audited().await;
         let receipts = world.office.receipts.lock().unwrap().clone();
         let told = |store: &str| receipts[0].stores.iter().find(|it| it.store == store).unwrap();
-        assert_eq!((told("coupon").unlinked_count, told("redemption_exception").unlinked_count > 2), (2, true));
+        assert_eq!(
+            (told("coupon").unlinked_count, told("redemption_exception").unlinked_count > 2),
+            (2, true)
+        );
         let config = world.database.config.clone();
         let ana = ana.to_string();
         let values = [codes[0].as_str(), &codes[1], "order-of-hers", "second-of-hers", "third-of-hers"];

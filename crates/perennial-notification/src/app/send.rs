@@ -80,12 +80,11 @@ impl App {
         let tx = self.store.write().await?;
         let erased = erased_among(&tx, workspace, claims.iter().map(|it| it.message.profile)).await?;
         let before = messages::states(&tx, workspace, ids()).await?;
-        let fresh: Vec<_> =
-            claims
-                .iter()
-                .filter(|it| !before.contains_key(&it.message.id) && !erased.contains(&it.message.profile))
-                .cloned()
-                .collect();
+        let fresh: Vec<_> = claims
+            .iter()
+            .filter(|it| !before.contains_key(&it.message.id) && !erased.contains(&it.message.profile))
+            .cloned()
+            .collect();
         let added = messages::insert(&tx, &fresh, now).await?;
         let after = messages::states(&tx, workspace, ids()).await?;
         // A receipt reaches whoever asks; the event reaches whoever decided. A profile nobody knows has nobody to tell.

@@ -18,9 +18,9 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::domain::links::Signer;
+use crate::store;
 use crate::store::consents::{self, Consent};
 use crate::store::suppressions::{self, Suppression};
-use crate::store;
 
 /// Reads consents from ingestion's feed.
 pub struct Consents {

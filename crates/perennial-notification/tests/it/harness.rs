@@ -121,8 +121,19 @@ impl World {
         let client = NotificationServiceClient::new(transport);
         let mut running = JoinSet::new();
         running.spawn(process.serve(stop.clone()));
-        let world =
-            Self { ground, client, host, profiles, ingestion, office, http, feed, store, stop, process: running };
+        let world = Self {
+            ground,
+            client,
+            host,
+            profiles,
+            ingestion,
+            office,
+            http,
+            feed,
+            store,
+            stop,
+            process: running,
+        };
         // Once a port answers, the background loops are known to the bell.
         world.get("GET", "/u/x", "").await;
         world
@@ -203,8 +214,7 @@ impl World {
 
     async fn append(&self, profile: ProfileId, kind: &'static str, payload: prost::bytes::Bytes) {
         let workspace = Workspace::parse("main").unwrap();
-        let record =
-            NewRecord { workspace, profile, kind, historical: false, correction: false, payload };
+        let record = NewRecord { workspace, profile, kind, historical: false, correction: false, payload };
         let tx = self.store.write().await.unwrap();
         let appended = self.feed.append(&tx, vec![record]).await.unwrap();
         Store::commit(tx).await.unwrap();

@@ -119,7 +119,10 @@ async fn an_erased_person_is_not_written_to_again_and_what_was_sent_stays_counte
         world.advance(25 * HOUR).await;
         assert_eq!(world.mail().len(), 1, "what was queued is never sent");
         world.get("GET", &link, FIREFOX).await;
-        assert!(world.events("Email Clicked").is_empty(), "what she does with an old mail is her own business");
+        assert!(
+            world.events("Email Clicked").is_empty(),
+            "what she does with an old mail is her own business"
+        );
         let late = wire::MessageRequest { step: "third".to_owned(), ..world.message(ana) };
         assert_eq!(world.send(vec![late]).await, [("refused".to_owned(), "PROFILE_ERASED".to_owned())]);
 

@@ -13,8 +13,8 @@ use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1 as wire;
 use perennial_api::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
 use perennial_feed::{
-    Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord, OUTBOX_MIGRATIONS, PARTITIONS, Personal,
-    Reader, ReaderParts, Record, Turn,
+    Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord,
+    OUTBOX_MIGRATIONS, PARTITIONS, Personal, Reader, ReaderParts, Record, Turn,
 };
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
@@ -156,7 +156,8 @@ async fn world(postgres: Option<String>) -> World {
     let store = Store::open(&database, "ingestion", &FEED_MIGRATIONS).await.unwrap();
     let feed =
         Feed::open("ingestion", FeedKind::Source, store.clone(), clock.clone(), bell.clone()).await.unwrap();
-    let migrations: Vec<_> = FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).collect();
+    let migrations: Vec<_> =
+        FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).collect();
     let scores = Store::open(&database, "scoring", &migrations).await.unwrap();
     let told =
         Feed::open("scoring", FeedKind::Derived, scores.clone(), clock.clone(), bell.clone()).await.unwrap();
@@ -172,7 +173,9 @@ async fn world(postgres: Option<String>) -> World {
     });
     let segmentation = perennial_segmentation::Config { database: database.clone(), ..Default::default() };
     let services = vec![
-        Service::new("ingestion").feed(feed.clone()).grpc(ProfileServiceServer::new(Facts(feed.clone())))
+        Service::new("ingestion")
+            .feed(feed.clone())
+            .grpc(ProfileServiceServer::new(Facts(feed.clone())))
             .grpc(perennial_testing::Office::default().server()),
         Service::new("scoring").feed(told).reader(reader),
         perennial_segmentation::service(segmentation, &host).await.unwrap(),

@@ -18,7 +18,8 @@ use crate::output::{self, Align, Table};
 use crate::session::{Session, bare, told};
 
 /// What can be listed.
-const KINDS: &str = "segments, campaigns, templates, offers, models, stages, profiles, messages, coupons or erasures";
+const KINDS: &str =
+    "segments, campaigns, templates, offers, models, stages, profiles, messages, coupons or erasures";
 
 /// Most rows of a list that may be long.
 const MOST: usize = 1_000;
@@ -308,8 +309,7 @@ async fn erasures(session: &Session) -> anyhow::Result<Listed> {
         Table::new([("ERASURE", L), ("PROFILE", L), ("STATE", L), ("BEGAN", L), ("BACKUPS EXPIRE", L)]);
     let mut rows = Vec::new();
     for it in all {
-        let (began, expire) =
-            (instant(it.create_time.as_ref()), instant(it.backups_expire_time.as_ref()));
+        let (began, expire) = (instant(it.create_time.as_ref()), instant(it.backups_expire_time.as_ref()));
         table.row([
             bare(&it.name).to_owned(),
             bare(&it.profile).to_owned(),

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use perennial_api::feed::v1::ExportProfilesRequest;
 use perennial_api::profile::v1::erasure::State;
-use perennial_api::profile::v1::{EraseProfileRequest, Erasure, ExportProfileRequest, GetErasureRequest, Profile};
+use perennial_api::profile::v1::{
+    EraseProfileRequest, Erasure, ExportProfileRequest, GetErasureRequest, Profile,
+};
 use perennial_types::ProfileId;
 use serde_json::{Value, json};
 
@@ -109,7 +111,8 @@ async fn preview(session: &Session, profile: &Profile) -> anyhow::Result<()> {
         return output::json(&json!({ "profile": bare(&profile.name), "erased": false, "rows": services }));
     }
     let ids: Vec<String> = profile.identifiers.iter().map(|it| format!("{}={}", it.kind, it.value)).collect();
-    let mut table = Table::new([("SERVICE", Align::Left), ("TABLE", Align::Left), ("ROWS", Align::Right)]).indented(2);
+    let mut table =
+        Table::new([("SERVICE", Align::Left), ("TABLE", Align::Left), ("ROWS", Align::Right)]).indented(2);
     for (service, tables) in &known {
         for (name, rows) in tables {
             table.row([service.clone(), name.clone(), output::thousands(rows.len() as u64)]);

@@ -108,7 +108,7 @@ async fn a_server_that_stays_away_costs_no_slot_and_the_reason_is_shown() {
     config.services.notification.transport = TransportKind::Smtp;
     config.services.notification.smtp.port = port;
     config.services.notification.smtp.host = "127.0.0.1".to_owned();
-    embedded::run(&config, &ALL, async |here| {
+    embedded::run(&config, &ALL, &[], async |here| {
         let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json);
         let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
         let what = Apply { files: vec![files.clone()], dry_run: false, live: true, enter_existing: false };
@@ -166,7 +166,7 @@ async fn a_campaign_starts_on_those_already_in_its_segment_when_it_is_told_to() 
     let mut config = Config::default().in_folder(folder.path());
     config.process.clock.simulated_from = Some("2026-03-02T09:00:00Z".parse().unwrap());
     config.services.notification.maildir.folder = folder.path().join("mail");
-    embedded::run(&config, &ALL, async |here| {
+    embedded::run(&config, &ALL, &[], async |here| {
         let session = Session::new(here.host.mesh.clone(), Workspace::parse("main")?, Format::Json);
         let shop = Shop { here, campaign: session.campaign(), session: session.clone() };
         let what = Apply { files: vec![files.clone()], dry_run: false, live: true, enter_existing: false };
