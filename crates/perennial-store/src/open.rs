@@ -13,6 +13,9 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 
 use crate::{Migration, Result, StoreError, column, migrate, query};
 
+/// How long a connection of SQLite waits for others, in milliseconds.
+const PATIENCE_MS: u32 = 30_000;
+
 /// Which of the two databases it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -129,7 +132,7 @@ impl Store {
                     };
                     options
                         .synchronous(synchronous)
-                        .busy_timeout(Duration::from_secs(30))
+                        .busy_timeout(Duration::from_millis(PATIENCE_MS.into()))
                         .foreign_keys(false)
                         .statement_cache_capacity(400)
                         // A whole batch of rows at once, instead of two threads that wait for each other every 50.
@@ -222,6 +225,15 @@ impl Store {
         if self.backend == Backend::Postgres {
             return Ok(());
         }
+        // The writer waits here, and everybody behind it: not for long at a time.
+        let wait = |millis: u32| format!("PRAGMA busy_timeout = {millis}");
+        query(&self.writer, "emptying the log", &wait(100), vec![]).await?;
+        let emptied = self.empty_log().await;
+        query(&self.writer, "emptying the log", &wait(PATIENCE_MS), vec![]).await?;
+        emptied
+    }
+
+    async fn empty_log(&self) -> Result<()> {
         for _ in 0..50 {
             let rows =
                 query(&self.writer, "emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", vec![]).await?;

@@ -1,6 +1,6 @@
 //! Erasing people: out of our own tables at once, then out of everybody else's, who answer with receipts.
 
-use perennial_feed::{Erasure as Told, NewRecord, Places};
+use perennial_feed::{Erasure as Told, NewRecord, Places, Topic};
 use perennial_store::{DatabaseTransaction, Store};
 use perennial_types::{Channel, Identifier, IdentifierKind, ProfileId, Timestamp, Workspace, new_id};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,9 @@ impl App {
         for _ in 0..TRIES {
             match self.begin_erasure(workspace, profile).await {
                 Ok(Some(id)) => {
+                    let rest = Rest(Some(self));
                     self.go_on(workspace, id).await?;
+                    rest.done();
                     return self.erasure(workspace, id).await;
                 }
                 Ok(None) => {}
@@ -292,6 +294,28 @@ impl App {
             }
         }
     }
+}
+
+/// What is left of an erasure if whoever asked for it goes away in its midst: the housekeeping does it.
+struct Rest<'a>(Option<&'a App>);
+
+impl Rest<'_> {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if let Some(app) = self.0 {
+            app.bell.ring(&topic());
+        }
+    }
+}
+
+/// Rings when an erasure was left half done.
+pub(super) fn topic() -> Topic {
+    Topic::other("ingestion erasures")
 }
 
 /// All addresses that a person was ever known by.

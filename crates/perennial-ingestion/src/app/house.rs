@@ -7,7 +7,7 @@ use perennial_store::Store;
 use perennial_types::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, erasure};
 use crate::error::Result;
 use crate::store::{catalogue, rejected, seen};
 
@@ -18,7 +18,7 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Keeps house until told to stop.
 pub async fn run(app: &App, bell: &Bell, clock: &Clock, stop: &CancellationToken) {
-    let listener = bell.listener("ingestion housekeeping", []);
+    let listener = bell.listener("ingestion housekeeping", [erasure::topic()]);
     while !stop.is_cancelled() {
         let now = clock.now();
         let next = match round(app, now).await {
