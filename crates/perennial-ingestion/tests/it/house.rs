@@ -43,7 +43,7 @@ pub fn databases() -> Vec<Database> {
 }
 
 pub struct House {
-    host: Host,
+    pub host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
     pub catalog: CatalogServiceClient<Transport>,
@@ -59,7 +59,15 @@ impl House {
         Self::open_with(database, Config::default()).await
     }
 
-    pub async fn open_with(database: &Database, mut config: Config) -> Self {
+    pub async fn open_with(database: &Database, config: Config) -> Self {
+        Self::open_cached(database, config, perennial_cache::Config::default()).await
+    }
+
+    pub async fn open_cached(
+        database: &Database,
+        mut config: Config,
+        cache: perennial_cache::Config,
+    ) -> Self {
         config.database.url.clone_from(&database.url);
         config.database.schema_prefix.clone_from(&database.prefix);
         let mut process = perennial_runtime::Config::default();
@@ -67,6 +75,7 @@ impl House {
         process.http_listen.set_port(0);
         process.clock.simulated_from = Some(START.parse().unwrap());
         process.server.drain_delay = std::time::Duration::ZERO;
+        process.cache = cache;
         let host = Host::new(&process, &["ingestion"]).unwrap();
         let service = perennial_ingestion::service(config, &host).await.unwrap();
         let bound = Process::bind(&process, host.clone(), vec![service]).await.unwrap();
@@ -158,6 +167,12 @@ impl House {
             identifier: identifier.to_owned(),
         };
         self.profiles.clone().lookup_profile(request).await.ok().map(tonic::Response::into_inner)
+    }
+
+    /// A profile by its name.
+    pub async fn profile(&self, name: &str) -> profile::Profile {
+        let request = profile::GetProfileRequest { name: name.to_owned() };
+        self.profiles.clone().get_profile(request).await.unwrap().into_inner()
     }
 
     /// Every record of the feed, partition by partition.

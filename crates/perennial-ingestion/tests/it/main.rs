@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod cached;
 mod catalog;
 mod faults;
 mod grpc;
