@@ -25,6 +25,14 @@ pub enum Error {
     /// More waits to be written than fits.
     #[error("more events wait than can be written: send these again in a second")]
     Busy,
+    /// The workspace sends more than it may.
+    #[error("this workspace may send {per_second} events a second: send these again in {} seconds", wait.as_secs())]
+    TooFast {
+        /// What it may send.
+        per_second: u64,
+        /// When it may again.
+        wait: Duration,
+    },
     /// A request's body cannot be used.
     #[error(transparent)]
     Body(#[from] BodyFault),
@@ -74,7 +82,7 @@ impl Fault for Error {
             Self::Store(error) if !error.is_transient() => Kind::Internal,
             Self::Feed(error) if !error.is_transient() => Kind::Internal,
             Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
-            Self::Busy => Kind::Exhausted,
+            Self::Busy | Self::TooFast { .. } => Kind::Exhausted,
             Self::Body(_) | Self::Field { .. } => Kind::Invalid,
             Self::NoProfile(_) | Self::NoProduct(_) | Self::NoKey(_) => Kind::NotFound,
             Self::CurrencyFixed(_) => Kind::Precondition,
@@ -87,6 +95,7 @@ impl Fault for Error {
             Self::Store(_) | Self::Feed(_) => "EVENT_LOG_UNAVAILABLE",
             Self::NotCommitted => "EVENTS_NOT_COMMITTED",
             Self::Busy => "TOO_MANY_EVENTS_WAITING",
+            Self::TooFast { .. } => "RATE_EXCEEDED",
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
@@ -102,6 +111,7 @@ impl Fault for Error {
             Self::Busy | Self::NotCommitted | Self::Store(_) | Self::Feed(_) => {
                 vec![Detail::Retry { after: Duration::from_secs(1) }]
             }
+            Self::TooFast { wait, .. } => vec![Detail::Retry { after: *wait }],
             Self::Field { field, problem } => {
                 vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
             }

@@ -64,10 +64,13 @@ impl App {
     /// is listed with its reason.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too much waits; [`Error::NotCommitted`] or the database's refusal if it is not certain that
+    /// [`Error::TooFast`] if the workspace sends more than it may; [`Error::Busy`] if too much waits; [`Error::NotCommitted`] or the database's refusal if it is not certain that
     /// all is in the log: send the same again.
     pub async fn ingest(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
         let many = batch.sheets.len();
+        if !batch.historical && !batch.trusted {
+            self.rate.count(&batch.workspace, many).await?;
+        }
         self.queues.reserve(many)?;
         let _room = Room { app: self, events: many };
         let settings = self.settings(&batch).await?;

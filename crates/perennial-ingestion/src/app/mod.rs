@@ -10,6 +10,7 @@ mod lane;
 mod pass;
 mod profiles;
 mod queue;
+mod rate;
 
 pub use book::Change;
 pub use ingest::{Batch, Outcome, Sheet};
@@ -35,6 +36,7 @@ use book::Book;
 use costs::Shelf;
 use lane::Lane;
 use queue::Queues;
+use rate::Rate;
 
 /// The service behind its edges. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ pub struct App {
     clock: Clock,
     bell: Bell,
     cache: Cache,
+    rate: Rate,
     book: Book,
     costs: Shelf,
     guard: Guard,
@@ -76,6 +79,7 @@ impl App {
             events: config.max_batch_events,
         };
         Ok(Self {
+            rate: Rate::new(cache.clone(), clock.clone(), config.max_events_per_second),
             queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use perennial_types::{Fault, Kind};
+use perennial_types::{Detail, Fault, Kind};
 
 use crate::error::Error;
 
@@ -42,7 +42,11 @@ pub fn nothing_here() -> Response {
 /// What went wrong in us or with the request, as the libraries understand it: 503 and 429 are tried again, 400 is not.
 pub fn fault(error: &Error) -> Response {
     match error.kind() {
-        Kind::Exhausted => later(refusal(StatusCode::TOO_MANY_REQUESTS, &error.to_string())),
+        Kind::Exhausted => {
+            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &error.to_string());
+            response.headers_mut().insert(header::RETRY_AFTER, wait(error));
+            response
+        }
         Kind::Unavailable | Kind::Internal | Kind::Conflict => {
             tracing::warn!(error.reason = error.reason(), error = %perennial_rpc::Chain(error), "events not taken");
             later(refusal(
@@ -70,6 +74,15 @@ pub fn preflight() -> Response {
 
 fn refusal(status: StatusCode, message: &str) -> Response {
     answer(status, serde_json::json!({ "success": false, "message": message }).to_string())
+}
+
+/// Whole seconds after which trying again makes sense.
+fn wait(error: &Error) -> HeaderValue {
+    let seconds = error.details().into_iter().find_map(|it| match it {
+        Detail::Retry { after } => Some(after.as_secs().max(1)),
+        _ => None,
+    });
+    seconds.map_or(RETRY_AFTER, HeaderValue::from)
 }
 
 fn later(mut response: Response) -> Response {

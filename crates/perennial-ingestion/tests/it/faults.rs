@@ -98,3 +98,28 @@ async fn a_merge_left_half_told_by_a_crash_is_told_at_the_next_start() {
         house.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workspace_that_sends_too_fast_is_told_when_to_go_on() {
+    let config = Config { max_events_per_second: 2, ..Config::default() };
+    for database in databases() {
+        let house = House::open_with(&database, config.clone()).await;
+        let batch = |from: usize, many: usize| {
+            let item =
+                |n: usize| format!(r#"{{"type":"track","event":"E","userId":"u","messageId":"m{n}"}}"#);
+            format!(r#"{{"batch":[{}]}}"#, (from..from + many).map(item).collect::<Vec<_>>().join(","))
+        };
+        // Larger than a whole window, and alone: it is taken, or it would never be.
+        assert_eq!(house.post("/v1/batch", &batch(0, 30)).await, 200);
+        let head = format!("POST /v1/batch?writeKey={} HTTP/1.1\r\nContent-Type: text/plain", house.key);
+        let (status, answer) = house.send(&head, batch(30, 1).as_bytes()).await;
+        assert_eq!(status, 429);
+        // The clock stands at a full minute: the window has ten seconds left.
+        assert!(answer.to_lowercase().contains("retry-after: 10"), "{answer}");
+        assert!(answer.contains("2 events a second"), "{answer}");
+        house.advance(1).await;
+        assert_eq!(house.post("/v1/batch", &batch(30, 20)).await, 200);
+        assert_eq!(house.stats().await.accepted_count, 50);
+        house.close().await;
+    }
+}
