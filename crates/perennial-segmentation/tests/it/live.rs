@@ -156,3 +156,28 @@ async fn an_import_changes_membership_as_history() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_kept_until_the_feed_tells_that_it_changed() {
+    for mut world in worlds().await {
+        world.create("buyers", r#"did("Order Completed")"#).await;
+        let ana = world.profile();
+        world.known(ana).await;
+        let (member, stage) = (world.check(ana, "buyers").await, world.stage(ana).await);
+        assert!(!member.member && member.complete_through.is_some() && stage.complete_through.is_some());
+        let before = world.host.cache.counts();
+        assert_eq!(world.check(ana, "buyers").await, member);
+        assert_eq!(world.stage(ana).await, stage);
+        let after = world.host.cache.counts();
+        assert_eq!((after.hits, after.misses), (before.hits + 2, before.misses));
+
+        world.track(ana, "Order Completed").await;
+        assert!(world.check(ana, "buyers").await.member);
+        // Her stage is another's business; what was kept of it is still so.
+        assert_eq!(world.stage(ana).await.stage, stage.stage);
+        let score = ScoreUpdated { orders: 1, last_order_micros: micros(world.now()), ..Default::default() };
+        world.score(ana, score).await;
+        assert_ne!(world.stage(ana).await.stage, stage.stage);
+        world.end().await;
+    }
+}
