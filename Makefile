@@ -5,7 +5,7 @@ PROFILE := ci
 export CARGO_TARGET_DIR ?= $(or $(wildcard $(HOME)/.cache/perennial/target),$(CURDIR)/target)
 RUN_TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --cargo-profile $(PROFILE) --profile ci" || echo "test --profile $(PROFILE) --no-fail-fast")
 
-.PHONY: help demo run test test-quick clients check proto audit manifests bench torture clean
+.PHONY: help demo run test test-quick clients check proto audit manifests bench torture upgrade clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -46,6 +46,9 @@ bench: ## Time the value mathematics beside Python's lifetimes, one table
 torture: ## The torture and kill tests, long
 	@PERENNIAL_TEST_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
 	@cargo build --profile $(PROFILE) -p perennial && PERENNIAL_TEST_KILLS=200 cargo test --profile $(PROFILE) -p perennial-tests kill
+
+upgrade: ## The release before on this version's schema, once there is one
+	@tests/with-services tests/upgrade
 
 clean: ## Remove what was built and simulated here
 	@cargo clean && rm -rf .perennial
