@@ -5,4 +5,7 @@ mod api_style;
 mod architecture;
 mod house;
 mod kill;
+mod postgres;
+mod shapes;
+mod sink;
 mod tenants;
