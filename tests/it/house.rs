@@ -52,6 +52,8 @@ pub struct House {
     pub folder: tempfile::TempDir,
     pub places: Vec<Place>,
     settings: BTreeMap<String, String>,
+    /// Its databases are on a server, and its processes know where the others are.
+    shared: bool,
 }
 
 /// The value of a variable that names a server for tests; says so if there is none.
@@ -61,6 +63,11 @@ pub fn given(variable: &str) -> Option<String> {
         eprintln!("{variable} is not set: not tested (tests/with-services sets it)");
     }
     value
+}
+
+/// The number that a variable holds.
+pub fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    std::env::var_os(variable).and_then(|it| it.into_string().ok()?.parse().ok())
 }
 
 /// An address that nobody uses, below those that the system gives to whoever connects: one that is free between two
@@ -95,7 +102,8 @@ impl House {
     pub fn new(shape: Shape, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = |services| Place { services, grpc: free(), http: free() };
-        let mut house = Self { places: vec![place(ALL.to_vec())], folder, settings: BTreeMap::new() };
+        let shared = matches!(shape, Shape::Six { .. });
+        let mut house = Self { places: vec![place(ALL.to_vec())], folder, settings: BTreeMap::new(), shared };
         house.set("telemetry.log", "error");
         house.set("notification.maildir.folder", &house.mail().display().to_string());
         if let Shape::Six { postgres, redis } = shape {
@@ -115,6 +123,14 @@ impl House {
             house.set(name, value);
         }
         house
+    }
+
+    /// Leaves only so many processes, all of them of one service.
+    pub fn only(&mut self, service: &'static str, replicas: usize) {
+        self.places.retain(|it| it.services.contains(&service));
+        while self.places.len() < replicas {
+            self.places.push(Place { services: vec![service], grpc: free(), http: free() });
+        }
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -148,7 +164,7 @@ impl House {
     /// Starts a process.
     pub fn serve(&self, place: &Place) -> Server {
         let mut command = self.command();
-        if self.places.len() == 1 {
+        if !self.shared {
             command.arg("--data-dir").arg(self.data()).arg("serve");
         } else {
             command.arg("serve").args(&place.services);
@@ -180,7 +196,7 @@ impl House {
     pub fn wait_until_up(&self) {
         let began = Instant::now();
         for place in &self.places {
-            while !matches!(request(place.http, "GET", "/readyz", &[], ""), Ok(200)) {
+            while !matches!(request(place.http, "GET", "/readyz", &[], ""), Ok((200, _))) {
                 assert!(began.elapsed() < Duration::from_secs(60), "not up after a minute:\n{}", self.said());
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -190,7 +206,7 @@ impl House {
     /// Asks the product by its command line.
     pub fn ask(&self, arguments: &[&str]) -> serde_json::Value {
         let mut command = self.command();
-        if self.places.len() == 1 {
+        if !self.shared {
             command.env("PERENNIAL_ADDR", self.places[0].grpc.to_string());
         }
         let output = command.args(arguments).output().unwrap();
@@ -217,24 +233,28 @@ impl House {
         self.places.iter().map(|it| Box::leak(Box::new(way(it))).transport(service)).collect()
     }
 
+    /// Sends a batch of events once; the code and the head of the answer.
+    pub fn offer(&self, key: &str, body: &str) -> std::io::Result<(u16, String)> {
+        let headers = [("x-write-key", key), ("content-type", "application/json")];
+        request(self.place("ingestion").http, "POST", "/v1/batch", &headers, body)
+    }
+
     /// Sends a batch of events once; whether it was acknowledged.
     pub fn post(&self, key: &str, body: &str) -> bool {
-        let headers = [("x-write-key", key), ("content-type", "application/json")];
-        let to = self.place("ingestion").http;
-        matches!(request(to, "POST", "/v1/batch", &headers, body), Ok(200))
+        matches!(self.offer(key, body), Ok((200, _)))
     }
 }
 
-/// One HTTP request on a connection of its own; the code of the answer.
+/// One HTTP request on a connection of its own; the code and the head of the answer.
 pub fn request(
     to: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
-) -> std::io::Result<u16> {
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
@@ -243,6 +263,7 @@ pub fn request(
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let code = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
-    code.ok_or_else(|| std::io::Error::other("no answer"))
+    let head = answer.split("\r\n\r\n").next().unwrap_or_default().to_lowercase();
+    let code = head.split(' ').nth(1).and_then(|it| it.parse().ok());
+    code.map(|code| (code, head)).ok_or_else(|| std::io::Error::other("no answer"))
 }

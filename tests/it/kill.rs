@@ -12,7 +12,7 @@ use perennial_api::notification::v1::{ListMessagesRequest, Message};
 use perennial_types::hash_draw;
 use serde_json::{Value, json};
 
-use crate::house::{House, Server, Shape, given};
+use crate::house::{House, Server, Shape, given, number};
 use crate::postgres::Postgres;
 use crate::sink::Sink;
 
@@ -137,7 +137,7 @@ impl Staff<'_> {
     fn signal(&self, which: usize, signal: &str) {
         let id = self.servers[which].0.id().to_string();
         // It may have ended just now.
-        drop(Command::new("kill").args([signal, &id]).status().unwrap());
+        Command::new("kill").args([signal, &id]).status().unwrap();
     }
 }
 
@@ -164,7 +164,6 @@ fn hit(staff: &mut Staff<'_>, database: Option<&Postgres>, seed: &str, blow: usi
 
 /// Load on an installation whose processes and database are hit. Answers how many batches were acknowledged.
 fn torment(house: &House, key: &str, database: Option<&Postgres>, sent: &mut usize) -> Vec<Server> {
-    let number = |name: &str| std::env::var_os(name).and_then(|it| it.into_string().ok()?.parse().ok());
     let rounds: usize = number("PERENNIAL_TEST_KILLS").unwrap_or(5);
     let seed: usize = number("PERENNIAL_TEST_SEED").unwrap_or_else(|| std::process::id() as usize);
     eprintln!("{rounds} rounds with PERENNIAL_TEST_SEED={seed}");
@@ -212,7 +211,8 @@ pub fn settled(house: &House, batches: usize) -> Books {
     loop {
         let status = house.ask(&["status", "-o", "json"]);
         let behind = status["readers"].as_array().unwrap().iter().any(|it| it["behind"] != 0);
-        let books = tokio::runtime::Runtime::new().unwrap().block_on(books(&house.session(), status));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let books = runtime.block_on(async { books(&house.session(), status).await });
         let underway = books.messages.iter().any(|it| ["claimed", "handing"].contains(&it.state.as_str()));
         let claimed = books.messages.len() == books.sent.len();
         let complete = books.status["orders"].as_i64() == orders;

@@ -62,6 +62,21 @@ impl Postgres {
         command
     }
 
+    /// A client program of PostgreSQL for this server.
+    pub fn client(&self, program: &str) -> Command {
+        let program = Path::new(self.words.last().unwrap()).with_file_name(program);
+        let mut command = Command::new(program);
+        command.arg("-d").arg(&self.url);
+        command
+    }
+
+    /// What a statement answers, as text.
+    pub fn query(&self, sql: &str) -> String {
+        let output = self.client("psql").args(["-v", "ON_ERROR_STOP=1", "-Atc", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// Crashes it (`immediate`) or lets it end its transactions (`fast`), and starts it again.
     pub fn restart(&self, mode: &str) {
         run(self.ctl().args(["-m", mode, "restart"]));

@@ -1,22 +1,37 @@
-//! One scripted year of a shop, run as one process on SQLite and as six on PostgreSQL: the same to the last decision.
+//! A scripted life of a shop, run as one process on SQLite and as six on PostgreSQL: the same to the last decision. Redis
+//! is away at first, comes, is flushed, and goes.
+
+use std::cell::Cell;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use perennial::cli::Demo;
 use perennial::commands::apply::{Apply, apply};
 use perennial::demo::fingerprint::Picture;
 use perennial::demo::{Clocks, Driven, World, drive, switch_on};
 use perennial::simulator::{Settings, Shop};
+use perennial_api::clock::v1::GetClockStatusRequest;
+use perennial_api::clock::v1::clock_service_client::ClockServiceClient;
 use perennial_api::ingestion::v1::Event;
 use perennial_rpc::{structs, time};
 use perennial_types::{Timestamp, from_micros, micros};
 use serde_json::{Value, json};
 
-use crate::house::{House, Shape, free, given};
+use crate::house::{House, Shape, given, number};
+use crate::relay::Relay;
 
-const START: &str = "2025-03-03T00:00:00Z";
+/// Steps end in the morning of most customers, outside their quiet hours.
+const START: &str = "2025-03-03T09:00:00Z";
 const DAY: i64 = 86_400_000_000;
-const YEAR: Demo = Demo { customers: 36, days: 365, seed: 7, holdout: 20, slice: 72 };
 
-const SEGMENTS: &str = "kind: Segment
+/// A third of a year; `make reliability` takes a whole one.
+fn life() -> Demo {
+    let days = number("PERENNIAL_TEST_DAYS").unwrap_or(120);
+    Demo { customers: 36, days, seed: 7, holdout: 20, slice: 24 }
+}
+
+const FILES: &str = "kind: Segment
 name: regulars
 rule: count(\"Order Completed\", \"120d\") >= 2
 ---
@@ -27,13 +42,38 @@ rule: did(\"Product Added\", \"3d\") && !did(\"Order Completed\", \"3d\")
 kind: Segment
 name: valuable
 rule: clv.percentile >= 0.7 && reachable(\"email\")
+---
+kind: Campaign
+name: thanks
+trigger: { event: Order Completed }
+reenter: after 20d
+holdout: 10%
+grace: 24h
+steps:
+  - wait: 1d
+  - offer: { coupon: next-time, valid: 30d }
+    message: { template: thanks, expires: 3d }
+---
+kind: Offer
+name: next-time
+amount: 5.00 EUR
+cost: 5.00 EUR
+valid: 30d
+limit_per_customer: 3
+budget: 40 EUR per month
+code_prefix: next
+---
+kind: Template
+name: thanks
+subject: Thanks
+text: Your code {{ coupon.code }} is for your next order.
 ";
 
 /// What the demo sets, for processes that are configured from outside.
 const SETTINGS: [(&str, &str); 10] = [
     ("clock.simulated_from", START),
     ("ingestion.currency", "EUR"),
-    ("ingestion.live_max_age_s", "259200"),
+    ("ingestion.live_max_age_s", "86400"),
     ("segmentation.currency", "EUR"),
     ("campaign.currency", "EUR"),
     ("loyalty.currency", "EUR"),
@@ -84,7 +124,7 @@ fn script() -> Vec<(Timestamp, Event)> {
     };
     let mut script = Script(Vec::new());
     for (n, who) in ["c00002", "c00009", "c00016"].into_iter().enumerate() {
-        let (from, guest) = (60.0 + 20.0 * n as f64, format!("guest-{n}"));
+        let (from, guest) = (20.0 + 12.0 * n as f64, format!("guest-{n}"));
         let guest = guest.as_str();
         let traits = json!({ "email": format!("{guest}@example.com"), "consent": { "email": true } });
         script.at(from, "identify", ["", guest], "", traits);
@@ -100,7 +140,7 @@ fn script() -> Vec<(Timestamp, Event)> {
     }
     for n in 0..4 {
         let (who, visitor) = (format!("c{:05}", 20 + n), format!("kiosk-{n}"));
-        let from = 130.0 + 9.0 * f64::from(n);
+        let from = 60.0 + 8.0 * f64::from(n);
         script.at(from, "track", ["", &visitor], "Product Viewed", json!({ "product_id": "lamp" }));
         script.at(from + 1.0, "identify", [&who, &visitor], "", json!({ "plan": "club" }));
         // Five days late, and refunded before it was known.
@@ -112,25 +152,26 @@ fn script() -> Vec<(Timestamp, Event)> {
         script.late(from, from + 5.0, "track", [&who, ""], "Order Completed", order(&id, 8_800));
     }
     let withdrawn = json!({ "consent": { "email": false } });
-    script.at(150.0, "identify", ["c00005", ""], "", withdrawn);
+    script.at(75.0, "identify", ["c00005", ""], "", withdrawn);
     script.0.sort_by_key(|it| it.0);
     script.0
 }
 
-/// Lets the year pass in an installation.
+/// Lets the time pass in an installation.
 async fn live(house: &House) -> (Driven, Picture) {
+    let what = life();
     let _servers = house.serve_all();
     let session = house.session();
-    switch_on(&session, &YEAR).await.unwrap();
+    switch_on(&session, &what).await.unwrap();
     let segments = house.folder.path().join("segments.yaml");
-    std::fs::write(&segments, SEGMENTS).unwrap();
-    let what = Apply { files: vec![segments], dry_run: false, live: true, enter_existing: false };
-    let (_, broken) = apply(&session, &what, perennial_campaign::PLAYBOOKS).await.unwrap();
+    std::fs::write(&segments, FILES).unwrap();
+    let files = Apply { files: vec![segments], dry_run: false, live: true, enter_existing: false };
+    let (_, broken) = apply(&session, &files, perennial_campaign::PLAYBOOKS).await.unwrap();
     assert!(broken.is_empty(), "{broken:?}");
     let shop = Shop::new(Settings {
-        seed: YEAR.seed,
-        customers: YEAR.customers,
-        days: YEAR.days,
+        seed: what.seed,
+        customers: what.customers,
+        days: what.days,
         start: START.parse().unwrap(),
     });
     let world = World {
@@ -139,7 +180,7 @@ async fn live(house: &House) -> (Driven, Picture) {
         mail: house.mail(),
         script: script(),
     };
-    let driven = drive(&session, world, shop, &YEAR).await;
+    let driven = drive(&session, world, shop, &what).await;
     let driven = driven.unwrap_or_else(|error| panic!("{error:#}\n{}", house.said()));
     let picture = Picture::of(&session).await.unwrap();
     (driven, picture)
@@ -188,23 +229,38 @@ fn assert_same(what: &str, one: &(Driven, Picture), other: &(Driven, Picture)) {
     );
 }
 
-/// Flushes a Redis again and again.
-fn flush(redis: &str, stop: &AtomicBool) -> u32 {
+/// Forgets all that this test keeps in a Redis. Others may use the same server.
+fn flush(server: &str, database: &str) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "SELECT {database}\r\nFLUSHDB\r\n").unwrap();
+    let mut answer = [0; 10];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n+OK\r\n");
+}
+
+/// Redis is away for the first third of the time, is flushed in the second, and is away in the last. Answers how often it
+/// was flushed.
+async fn weather(house: &House, relay: &mut Relay, server: &str, over: &Cell<bool>) -> u32 {
+    let mut clock = ClockServiceClient::new(house.processes("perennial.clock.v1.ClockService").remove(0));
     let mut flushed = 0;
-    while !stop.load(Ordering::SeqCst) {
-        // Only what this test keeps there: others may use the same server.
-        let (address, database) =
-            redis.trim_start_matches("redis://").split_once('/').unwrap_or((redis, "0"));
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "SELECT {database}\r\nFLUSHDB\r\n").unwrap();
-        let mut answer = [0; 10];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"+OK\r\n+OK\r\n");
-        flushed += 1;
-        std::thread::sleep(Duration::from_millis(700));
+    while !over.get() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let Ok(status) = clock.get_clock_status(GetClockStatusRequest { wait_ms: 0 }).await else { continue };
+        let now = time::from_wire(status.into_inner().now.as_ref().unwrap(), "now").unwrap();
+        let thirds = 3 * (micros(now) - micros(day(0.0))) / (i64::from(life().days) * DAY);
+        if thirds == 1 {
+            relay.open();
+            flush(server, DATABASE);
+            flushed += 1;
+        } else {
+            relay.close();
+        }
     }
     flushed
 }
+
+/// The database of Redis that this test uses.
+const DATABASE: &str = "9";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_processes_on_postgres_do_what_the_one_binary_does() {
@@ -212,28 +268,28 @@ async fn six_processes_on_postgres_do_what_the_one_binary_does() {
     else {
         return;
     };
-    let redis = format!("{}/9", redis.trim_end_matches('/'));
+    let server = redis.trim_start_matches("redis://").trim_end_matches('/');
+    let mut relay = Relay::to(server);
+    let redis = format!("redis://{}/{DATABASE}", relay.address);
     let one = House::new(Shape::One, &SETTINGS);
-    let six = House::new(Shape::Six { postgres: postgres.clone(), redis: redis.clone() }, &SETTINGS);
-    let nowhere = format!("redis://{}", free());
-    let bare = House::new(Shape::Six { postgres, redis: nowhere }, &SETTINGS);
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let heard = stop.clone();
-    let flushing = std::thread::spawn(move || flush(&redis, &heard));
-    let (one, six, bare) = tokio::join!(live(&one), live(&six), live(&bare));
-    stop.store(true, Ordering::SeqCst);
-    assert!(flushing.join().unwrap() > 2);
+    let six = House::new(Shape::Six { postgres, redis }, &SETTINGS);
+    let over = Cell::new(false);
+    let alone = async {
+        let lived = live(&six).await;
+        over.set(true);
+        lived
+    };
+    let (one, six, flushed) = tokio::join!(live(&one), alone, weather(&six, &mut relay, server, &over));
 
     let count = |section: &str| one.1.lines.get(section).map_or(0, Vec::len);
     let counts = ["profiles", "decisions", "messages", "coupons", "members"].map(|it| (it, count(it)));
     let published = one.1.scores.values().filter(|it| !it.model.is_empty()).count();
     eprintln!(
-        "{counts:?}, {published} scores by a model; {:?} as one, {:?} as six, {:?} without Redis",
-        one.0.took, six.0.took, bare.0.took
+        "{counts:?}, {published} scores by a model, {} mails; {:?} as one, {:?} as six, {flushed} flushes",
+        one.0.mails, one.0.took, six.0.took
     );
-    assert_same("six processes, Redis flushed", &one, &six);
-    assert_same("six processes, no Redis", &one, &bare);
+    assert_same("one and six", &one, &six);
     assert!(counts.iter().all(|it| it.1 > 0) && one.0.mails > 50, "too little happens: {counts:?}");
     assert!(published > 20, "no model was published");
+    assert!(flushed > 1, "Redis was not flushed while it was there");
 }
