@@ -62,7 +62,10 @@ fn endure(
                                 continue;
                             }
                             Ok((code @ (429 | 503), head)) => {
-                                assert!(head.contains("\r\nretry-after: "), "{code} says when to come back: {head}");
+                                assert!(
+                                    head.contains("\r\nretry-after: "),
+                                    "{code} says when to come back: {head}"
+                                );
                                 later.fetch_add(1, Ordering::SeqCst);
                                 busy.fetch_add(u32::from(code == 429), Ordering::SeqCst);
                             }
@@ -90,7 +93,10 @@ fn endure(
         senders.into_iter().map(|it| it.join().unwrap()).sum()
     });
     let told = Told { taken: taken.into_inner(), later: later.into_inner(), busy: busy.into_inner() };
-    eprintln!("{sent} batches, {} taken at once, {} told to come later ({} busy)", told.taken, told.later, told.busy);
+    eprintln!(
+        "{sent} batches, {} taken at once, {} told to come later ({} busy)",
+        told.taken, told.later, told.busy
+    );
     (1 + sent, told)
 }
 
@@ -140,5 +146,8 @@ fn messages_wait_for_the_mail_server_and_events_do_not() {
     let books = settled(&house, batches);
     assert_counted_once(&books, batches);
     assert_delivered(&sink, &books);
-    assert!(books.messages.iter().all(|it| it.state == "accepted"), "a server that hangs up in time leaves no doubt");
+    assert!(
+        books.messages.iter().all(|it| it.state == "accepted"),
+        "a server that hangs up in time leaves no doubt"
+    );
 }

@@ -55,7 +55,8 @@ fn acknowledged(postgres: &Postgres, redis: &str, replicas: usize, batches: usiz
         }
     });
     let rate = (batches * BATCH) as f64 / began.elapsed().as_secs_f64();
-    let newest = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 't%\\_ingestion' ORDER BY oid DESC LIMIT 1";
+    let newest =
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE 't%\\_ingestion' ORDER BY oid DESC LIMIT 1";
     let schema = postgres.query(newest);
     let logged: usize = postgres.query(&format!("SELECT COUNT(*) FROM {schema}.event")).parse().unwrap();
     assert_eq!(logged, batches * BATCH, "each event is in the log once");

@@ -224,7 +224,8 @@ async fn no_method_shows_or_changes_anything_of_another_workspace() {
     let _servers = house.serve_all();
     furnish(&house);
     let b = house.ask(&["--workspace", "b", "keys", "create", "--scope", "admin", "-o", "json"]);
-    let channel = Channel::from_shared(format!("http://{}", house.place("ingestion").grpc)).unwrap().connect_lazy();
+    let channel =
+        Channel::from_shared(format!("http://{}", house.place("ingestion").grpc)).unwrap().connect_lazy();
     let operator = Client { channel: channel.clone(), key: "operators-token".to_owned() };
     let foreign = Client { channel, key: b["key"].as_str().unwrap().to_owned() };
 

@@ -203,7 +203,9 @@ impl Bell {
     /// Like [`Bell::news`], without what was echoed.
     #[must_use]
     pub fn own_news(&self, feed: &str, after: u64) -> News {
-        lock(&self.0.feeds).get(feed).map_or_else(|| Ledger::default().own_news(after), |it| it.own_news(after))
+        lock(&self.0.feeds)
+            .get(feed)
+            .map_or_else(|| Ledger::default().own_news(after), |it| it.own_news(after))
     }
 
     /// Waits until a feed has rung after a count.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use perennial_api::feed::v1::feed_service_server::{FeedService, FeedServiceServer};
 use perennial_api::feed::v1::{
-    AwaitNewsRequest, AwaitNewsResponse, ConsumerPosition, ListConsumersRequest, ListConsumersResponse, ListParkedProfilesRequest,
-    ListParkedProfilesResponse, ParkedProfile, PartitionRecords, ReadRequest, ReadResponse, Record,
-    RetryParkedProfileRequest, RetryParkedProfileResponse,
+    AwaitNewsRequest, AwaitNewsResponse, ConsumerPosition, ListConsumersRequest, ListConsumersResponse,
+    ListParkedProfilesRequest, ListParkedProfilesResponse, ParkedProfile, PartitionRecords, ReadRequest,
+    ReadResponse, Record, RetryParkedProfileRequest, RetryParkedProfileResponse,
 };
 use perennial_rpc::{Invalid, resource, status, workspace};
 use perennial_types::{Detail, Fault, Kind, ProfileId, Workspace, micros};

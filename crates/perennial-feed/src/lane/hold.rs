@@ -44,7 +44,8 @@ impl<F: Fold> Lane<F> {
     /// Looks up errands that were begun here; and, where other processes may have begun some or set timers, those too.
     pub(super) async fn look(&mut self) -> Result<(), FeedError> {
         let rung = self.reader.errands_rung(self.number);
-        let shared = self.reader.store.backend() == Backend::Postgres && self.reader.clock.simulation().is_none();
+        let shared =
+            self.reader.store.backend() == Backend::Postgres && self.reader.clock.simulation().is_none();
         let now = self.reader.clock.now();
         let looks = shared && self.looked.checked_add(LOOK).is_ok_and(|it| it <= now);
         if !rung.is_empty() || looks {

@@ -8,8 +8,8 @@ use tonic::Code;
 use tracing::warn;
 
 use super::{Asked, Lane, MOST_RECORDS, Part};
-use crate::bell::LOOK;
 use crate::batch::{Incoming, PartitionBatch};
+use crate::bell::LOOK;
 use crate::{FeedError, Fold, Progress, Record};
 
 impl<F: Fold> Lane<F> {

@@ -39,8 +39,10 @@ async fn an_error_is_told_alike_in_process_and_over_the_network() {
         assert_eq!(details.error_info().unwrap().domain, "perennial.dev");
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "now");
 
-        let epoch =
-            AdvanceClockRequest { now: Some(perennial_rpc::time::to_wire(perennial_types::from_micros(0))), hold: false };
+        let epoch = AdvanceClockRequest {
+            now: Some(perennial_rpc::time::to_wire(perennial_types::from_micros(0))),
+            hold: false,
+        };
         let panicked = clock.advance_clock(epoch).await.unwrap_err();
         assert_eq!(panicked.code(), Code::Internal);
         assert!(!format!("{panicked:?}").contains("told to panic"), "{panicked:?}");

@@ -37,9 +37,8 @@ impl Clocks {
     /// # Errors
     /// If a process does not answer.
     pub async fn next_due(&self) -> anyhow::Result<Option<i64>> {
-        let due = |it: &ClockStatus| {
-            time::from_wire(it.next_due_time.as_ref()?, "next_due_time").ok().map(micros)
-        };
+        let due =
+            |it: &ClockStatus| time::from_wire(it.next_due_time.as_ref()?, "next_due_time").ok().map(micros);
         Ok(self.statuses().await?.iter().filter_map(due).min())
     }
 
@@ -84,9 +83,8 @@ impl Clocks {
 
 /// Whether all are quiet, and nobody tells what somebody who listens has not heard.
 fn is_at_rest(statuses: &[ClockStatus]) -> bool {
-    let told = |feed: &str| {
-        statuses.iter().flat_map(|it| &it.told).find(|it| it.feed == feed).map(|it| it.count)
-    };
+    let told =
+        |feed: &str| statuses.iter().flat_map(|it| &it.told).find(|it| it.feed == feed).map(|it| it.count);
     statuses.iter().all(|it| it.quiet && it.heard.iter().all(|news| told(&news.feed) == Some(news.count)))
 }
 

@@ -86,7 +86,9 @@ struct People<'a> {
 impl People<'_> {
     fn key(profile: &Profile) -> String {
         let known = profile.identifiers.iter().find(|it| it.kind == "user_id");
-        known.or(profile.identifiers.first()).map_or_else(String::new, |it| format!("{} {}", it.kind, it.value))
+        known
+            .or(profile.identifiers.first())
+            .map_or_else(String::new, |it| format!("{} {}", it.kind, it.value))
     }
 
     async fn of(&mut self, name: &str) -> anyhow::Result<String> {
@@ -170,8 +172,7 @@ impl Picture {
 
     async fn members(&mut self, people: &mut People<'_>) -> anyhow::Result<()> {
         let session = people.session;
-        let request =
-            ListSegmentsRequest { parent: session.parent(), page_size: PAGE, ..Default::default() };
+        let request = ListSegmentsRequest { parent: session.parent(), page_size: PAGE, ..Default::default() };
         for segment in all!(session.segmentation(), list_segments, request, segments) {
             let request =
                 ListMembersRequest { parent: segment.name.clone(), page_size: PAGE, ..Default::default() };
@@ -244,8 +245,7 @@ impl Picture {
         let request = ListCouponsRequest { parent: session.parent(), page_size: PAGE, ..Default::default() };
         for it in all!(session.loyalty(), list_coupons, request, coupons) {
             let who = people.of(&it.profile).await?;
-            let times =
-                [&it.issue_time, &it.valid_from_time, &it.expire_time].map(|it| instant(it.as_ref()));
+            let times = [&it.issue_time, &it.valid_from_time, &it.expire_time].map(|it| instant(it.as_ref()));
             self.line(
                 "coupons",
                 format!(
