@@ -145,7 +145,13 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
         return remote(config, address, workspace, common, command).await;
     }
     let Some(path) = folder_of(&config, common) else {
-        bail!("the databases are shared: say where a server answers with --addr or PERENNIAL_ADDR");
+        if config.process.peers.is_empty() {
+            bail!(
+                "the databases are shared: say where a server answers with --addr or PERENNIAL_ADDR, or where each \
+                 service does in [peers]"
+            );
+        }
+        return elsewhere(config, workspace, common, command).await;
     };
     if !path.exists() && !matches!(command, Command::Import(_) | Command::Keys(_) | Command::Apply { .. }) {
         bail!(
@@ -202,16 +208,30 @@ async fn remote(
     common: &Common,
     command: Command,
 ) -> anyhow::Result<()> {
+    let mut config = config;
+    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    config.process.peers = ALL.iter().map(|it| ((*it).to_owned(), url.clone())).collect();
+    // Whatever else goes wrong later has nothing to do with the address.
+    drop(Mesh::new(&config.process, &[]).with_context(|| {
+        format!("{address:?} is no address of a server: use one such as localhost:50051")
+    })?);
+    elsewhere(config, workspace, common, command).await
+}
+
+/// On the servers that `[peers]` names.
+async fn elsewhere(
+    config: Config,
+    workspace: Workspace,
+    common: &Common,
+    command: Command,
+) -> anyhow::Result<()> {
     let mut process = config.process;
-    let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    process.peers = ALL.iter().map(|it| ((*it).to_owned(), address.clone())).collect();
     if let Some(key) = &common.key {
         process.server.token = key.clone();
     }
     // Fitting a model or previewing a rule may take longer than an ordinary call.
     process.server.deadline = process.server.deadline.max(std::time::Duration::from_secs(600));
-    let mesh = Mesh::new(&process, &[])
-        .with_context(|| format!("{address:?} is no address of a server: use one such as localhost:50051"))?;
+    let mesh = Mesh::new(&process, &[])?;
     let session = Session::new(mesh, workspace, common.output);
     execute(&session, command, None, None).await
 }
