@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use perennial_types::{
     CartLine, ConsentChange, Identifier, MessageReaction, OrderChange, ProfileId, Properties,
 };
+use std::time::Duration;
 use uuid::Uuid;
 
 use super::catalogue::costs::Named;
+use super::identity::id_from;
 use super::problem::Problem;
 
 /// An event ready to be taken in.
@@ -45,6 +47,19 @@ pub struct Event {
     pub body: String,
     /// What had to be left out of it.
     pub warnings: Vec<Problem>,
+    /// What the tracking plan has against it; it is taken even so.
+    pub observed: Vec<Problem>,
+}
+
+impl Event {
+    /// It was refused when it came at first, and comes again now: when it happened stays, but it enters the log now, and is
+    /// history by then if it is older than `max_age`.
+    pub fn receive_again(&mut self, now: Timestamp, historical: bool, max_age: Duration) {
+        self.received = now;
+        self.id = id_from(now, &[&self.key]);
+        let age = now.duration_since(self.at);
+        self.historical = historical || jiff::SignedDuration::try_from(max_age).is_ok_and(|most| age > most);
+    }
 }
 
 /// What an event means, before it meets what is known of its person.

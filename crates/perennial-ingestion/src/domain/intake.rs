@@ -147,6 +147,39 @@ impl<'a> Envelope<'a> {
         }
         serde_json::Value::Object(whole).to_string()
     }
+
+    /// A refused event as it is kept: all that its request said of it is in it, so that it means the same when it is sent
+    /// in again. What is no object stays as it is.
+    pub fn kept(&self, item: &str, kind: Option<CallKind>) -> String {
+        let Ok(serde_json::Value::Object(mut whole)) = serde_json::from_str(&self.logged(item)) else {
+            return item.to_owned();
+        };
+        if let Some(kind) = kind {
+            whole.insert("type".to_owned(), kind.as_str().into());
+        }
+        let said = |raw: Option<&RawValue>| {
+            raw.and_then(|it| serde_json::from_str::<serde_json::Value>(it.get()).ok())
+        };
+        let absent = |whole: &serde_json::Map<String, serde_json::Value>, name: &str| {
+            whole.get(name).is_none_or(serde_json::Value::is_null)
+        };
+        if absent(&whole, "timestamp")
+            && absent(&whole, "originalTimestamp")
+            && let Some(at) = said(self.shared.timestamp)
+        {
+            whole.insert("timestamp".to_owned(), at);
+        }
+        if self.shared.retries > 0 {
+            // By a repeated request no clock is corrected.
+            whole.remove("sentAt");
+        } else if absent(&whole, "sentAt")
+            && let Some(at) = said(self.shared.sent)
+        {
+            whole.insert("sentAt".to_owned(), at);
+        }
+        whole.remove("writeKey");
+        serde_json::Value::Object(whole).to_string()
+    }
 }
 
 /// The call a path's last word names: the specification's, or the browser library's one-letter form.

@@ -15,6 +15,7 @@ pub mod intake;
 pub mod normalise;
 pub mod orders;
 pub mod person;
+pub mod plan;
 pub mod problem;
 pub mod settings;
 

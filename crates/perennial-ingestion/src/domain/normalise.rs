@@ -84,6 +84,7 @@ pub fn normalise(
         about,
         body: String::new(),
         warnings,
+        observed: Vec::new(),
     })
 }
 
@@ -247,6 +248,9 @@ fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>)
         {
             return Some(spelled.to_owned());
         }
+        if let Some(named) = of_offset(&name) {
+            return Some(named);
+        }
         let quoted = shortened(&name, 60);
         let remedy = "use an IANA name such as Europe/Madrid; until then the workspace's zone counts";
         warnings.push(Problem::new(field, format!("{quoted:?} is no known time zone"), remedy));
@@ -266,6 +270,26 @@ fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>)
     };
     about.standing = consent::of_context(call.context.consent);
     Ok(())
+}
+
+/// The zone of a fixed offset such as `GMT+0200`, which some browsers' libraries send: `Etc/GMT-2`, whose sign counts the
+/// other way. Half hours have no zone of that kind.
+fn of_offset(name: &str) -> Option<String> {
+    let (sign, digits) = name.strip_prefix("GMT").or(name.strip_prefix("UTC"))?.split_at_checked(1)?;
+    let digits = digits.replace(':', "");
+    let (hours, minutes) =
+        if digits.len() > 2 { digits.split_at_checked(digits.len() - 2)? } else { (digits.as_str(), "") };
+    let hours: u8 = hours.parse().ok()?;
+    let opposite = match sign {
+        "+" => '-',
+        "-" => '+',
+        _ => return None,
+    };
+    match (hours, minutes) {
+        (0, "" | "00") => Some("UTC".to_owned()),
+        (1..=12, "" | "00") => Some(format!("Etc/GMT{opposite}{hours}")),
+        _ => None,
+    }
 }
 
 /// A locale in the form of BCP 47; none if it cannot be one.
@@ -331,4 +355,28 @@ fn last(name: &str) -> &str {
 /// The identifiers an alias joins to those of its event: the former id as each of the kinds it may be of.
 pub fn former(previous: &str) -> [Option<perennial_types::Identifier>; 2] {
     [IdentifierKind::UserId, IdentifierKind::AnonymousId].map(|kind| identity::identifier(kind, previous))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_offset;
+
+    #[test]
+    fn an_offset_is_the_zone_that_has_it() {
+        for (name, zone) in [
+            ("GMT+0200", Some("Etc/GMT-2")),
+            ("GMT-05:00", Some("Etc/GMT+5")),
+            ("UTC+1", Some("Etc/GMT-1")),
+            ("UTC+10", Some("Etc/GMT-10")),
+            ("GMT+0000", Some("UTC")),
+            ("GMT+0530", None),
+            ("GMT+14:00", None),
+            ("GMT", None),
+            ("GMT+", None),
+            ("GMT+é0", None),
+        ] {
+            assert_eq!(of_offset(name).as_deref(), zone, "{name}");
+            assert!(zone.is_none_or(|it| jiff::tz::TimeZone::get(it).is_ok()), "{zone:?}");
+        }
+    }
 }

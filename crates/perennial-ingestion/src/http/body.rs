@@ -34,7 +34,75 @@ pub async fn read(body: Body, most: usize) -> Result<String, Unread> {
     })?;
     let bytes = whole.to_bytes();
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) { unzip(bytes, most).await? } else { bytes.into() };
-    String::from_utf8(bytes).map_err(|_| Unread::NotText)
+    let text = String::from_utf8(bytes).map_err(|_| Unread::NotText)?;
+    // Some platforms write a byte order mark before their JSON.
+    Ok(whole_characters(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+/// Scripts that cut text cut characters in half; what is left of one is legal JSON, but no text. The half becomes the sign
+/// for a character that is missing, so that it does not cost the event.
+fn whole_characters(text: String) -> String {
+    let half = |at: usize| {
+        let digits = text.get(at + 2..at + 6)?;
+        let is_escape = text.get(at..at + 2)? == "\\u";
+        u16::from_str_radix(digits, 16).ok().filter(|it| is_escape && (0xd800..=0xdfff).contains(it))
+    };
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return text;
+    }
+    let mut whole = String::with_capacity(text.len());
+    let (mut from, mut at) = (0, 0);
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        match (half(at), half(at + 6)) {
+            (Some(..0xdc00), Some(0xdc00..)) => at += 12,
+            (Some(_), _) => {
+                whole.push_str(&text[from..at]);
+                whole.push_str("\\ufffd");
+                at += 6;
+                from = at;
+            }
+            // Any other escape; what it escapes is no start of another.
+            _ => at = (at + 2).min(text.len()),
+        }
+        while !text.is_char_boundary(at) {
+            at += 1;
+        }
+    }
+    whole.push_str(&text[from..]);
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_characters;
+    use proptest::prelude::*;
+
+    #[test]
+    fn half_a_character_becomes_the_sign_for_a_missing_one() {
+        for (sent, read) in [
+            (r#""a\ud83d""#, "a\u{fffd}"),
+            (r#""\uDE00b""#, "\u{fffd}b"),
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}😀"),
+            (r#""\\ud83d""#, r"\ud83d"),
+            (r#""\ud83dé""#, "\u{fffd}é"),
+        ] {
+            let mended = whole_characters(sent.to_owned());
+            assert_eq!(serde_json::from_str::<String>(&mended).unwrap(), read, "{sent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_mended(text in r#"(\\ud83d|\\ude00|\\|u|d8|é|")*"#) {
+            let mended = whole_characters(text.clone());
+            prop_assert_eq!(whole_characters(mended.clone()), mended.clone());
+            if let Ok(serde_json::Value::String(read)) = serde_json::from_str(&text) {
+                prop_assert_eq!(serde_json::from_str::<String>(&mended).unwrap(), read);
+            }
+        }
+    }
 }
 
 async fn unzip(bytes: Bytes, most: usize) -> Result<Vec<u8>, Unread> {

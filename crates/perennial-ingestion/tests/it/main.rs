@@ -8,6 +8,7 @@ mod faults;
 mod grpc;
 mod house;
 mod identity;
+mod quality;
 mod wire;
 
 /// Runs a test on every database there is.
