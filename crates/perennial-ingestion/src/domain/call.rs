@@ -127,6 +127,9 @@ pub struct Context<'a> {
     /// False: not a sign of life.
     #[serde(borrow)]
     pub active: Option<&'a RawValue>,
+    /// `{country}`, where the device is.
+    #[serde(borrow)]
+    pub location: Option<&'a RawValue>,
     /// The group the person acts for.
     #[serde(borrow, rename = "groupId")]
     pub group_id: Option<&'a RawValue>,
@@ -290,6 +293,7 @@ fn context<'a>(own: Option<&'a RawValue>, shared: Option<&'a RawValue>) -> Resul
         external_ids: own.external_ids.or(shared.external_ids),
         campaign: own.campaign.or(shared.campaign),
         active: own.active.or(shared.active),
+        location: own.location.or(shared.location),
         group_id: own.group_id.or(shared.group_id),
     })
 }

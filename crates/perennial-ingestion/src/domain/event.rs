@@ -2,12 +2,11 @@
 //! already known of that person; that is the next step's (`person`).
 
 use jiff::Timestamp;
-use perennial_types::{
-    CartLine, ConsentChange, Identifier, MessageReaction, OrderChange, ProfileId, Properties,
-};
+use perennial_types::{CartLine, Identifier, MessageReaction, OrderChange, ProfileId, Properties};
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::agreement::Said;
 use super::catalogue::costs::Named;
 use super::identity::id_from;
 use super::problem::Problem;
@@ -95,15 +94,21 @@ pub struct About {
     /// Traits to remove.
     pub unset: Vec<String>,
     /// Consents said outright.
-    pub consents: Vec<ConsentChange>,
+    pub consents: Vec<Said>,
     /// Consents as the page's banner stands: said with every event, so only a change of them counts.
-    pub standing: Vec<ConsentChange>,
+    pub standing: Vec<Said>,
     /// A valid IANA zone the person's traits name.
     pub own_zone: Option<String>,
     /// A valid IANA zone the device is in.
     pub device_zone: Option<String>,
-    /// A locale the person's traits name, or else the device's.
-    pub locale: Option<String>,
+    /// A locale the person's traits name.
+    pub own_locale: Option<String>,
+    /// The locale of the device.
+    pub device_locale: Option<String>,
+    /// The country the person's traits name, in the letters of ISO 3166-1.
+    pub own_region: Option<String>,
+    /// The country the device is in.
+    pub device_region: Option<String>,
     /// An address to write to.
     pub email: Option<String>,
     /// A number to call.

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use perennial_types::{
-    CartLine, ConsentChange, IdentifierKind, MessageEvent, MessageReaction, OrderChange, ProfileId,
-    Properties, Purpose, Scalar, new_id, parse_resource,
+    CartLine, IdentifierKind, MessageEvent, MessageReaction, OrderChange, ProfileId, Properties, Purpose,
+    Scalar, new_id, parse_resource,
 };
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::agreement::Said;
 use super::call::{Call, CallKind, Shared, object, text};
 use super::clock::event_time;
 use super::commerce::{Commerce, Reaction, known, reaction};
@@ -175,7 +176,11 @@ fn commerce_meaning(
     Ok(match commerce {
         Commerce::Named => return Ok(message_meaning(told, about, name)),
         Commerce::ConsentChanged => {
-            about.consents.push(consent::of_event(told)?);
+            about.consents.push(consent::of_event(told, false)?);
+            Meaning::Consent
+        }
+        Commerce::ConsentConfirmed => {
+            about.consents.push(consent::of_event(told, true)?);
             Meaning::Consent
         }
         Commerce::ProductViewed => Meaning::ProductViewed(orders::product("properties", told, &purse()?)?.id),
@@ -224,7 +229,12 @@ fn message_meaning(told: &Flat, about: &mut About, name: &str) -> Meaning {
     };
     if let Some(granted) = granted {
         let source = told.word(&["source"]).unwrap_or_else(|| name.to_ascii_lowercase().replace(' ', "-"));
-        about.consents.push(ConsentChange { channel, purpose: Purpose::Marketing, granted, source });
+        let text = |name: &str| told.word(&[name]).map(|it| shortened(&it, 2_000));
+        about.consents.push(Said {
+            wording: text("wording"),
+            proof: text("proof"),
+            ..Said::plain(channel, Purpose::Marketing, granted, source)
+        });
     }
     let decision = told.word(&["decision_id"]).and_then(|it| Uuid::parse_str(&it).ok());
     match (what, decision) {
@@ -263,11 +273,14 @@ fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>)
         about.own_zone = zone(&format!("traits.{field}"), Some(name));
     }
     about.device_zone = zone("context.timezone", text("context.timezone", call.context.timezone, 512)?);
-    let own = about.set.get("locale").map(ToString::to_string);
-    about.locale = match own {
-        Some(own) => locale(&own),
-        None => text("context.locale", call.context.locale, 512)?.and_then(|it| locale(&it)),
-    };
+    let own = |names: &[&str]| names.iter().find_map(|it| about.set.get(*it)).map(ToString::to_string);
+    let (own_locale, own_region) = (own(&["locale", "language"]), own(&COUNTRY));
+    about.own_locale = own_locale.and_then(|it| locale(&it));
+    about.own_region = own_region.and_then(|it| region(&it));
+    about.device_locale = text("context.locale", call.context.locale, 512)?.and_then(|it| locale(&it));
+    let location = object("context.location", call.context.location).unwrap_or_default();
+    about.device_region =
+        location.word(&["country", "country_code", "countryCode"]).and_then(|it| region(&it));
     about.standing = consent::of_context(call.context.consent);
     Ok(())
 }
@@ -290,6 +303,21 @@ fn of_offset(name: &str) -> Option<String> {
         (1..=12, "" | "00") => Some(format!("Etc/GMT{opposite}{hours}")),
         _ => None,
     }
+}
+
+/// Traits that name the country a person lives in.
+const COUNTRY: [&str; 5] =
+    ["country", "country_code", "countryCode", "address.country", "address.country_code"];
+
+/// A country by its two letters; a name says nothing, since names are many.
+fn region(text: &str) -> Option<String> {
+    let text = text.trim();
+    (text.len() == 2 && text.bytes().all(|it| it.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
+}
+
+/// The country within a locale such as `de-DE` or `zh-Hant-TW`.
+pub fn region_of_locale(locale: &str) -> Option<String> {
+    locale.split('-').skip(1).find_map(region)
 }
 
 /// A locale in the form of BCP 47; none if it cannot be one.

@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionService;
 use perennial_rpc::{Invalid, Page, resource, time, workspace};
-use perennial_types::{Currency, Workspace};
+use perennial_types::{Channel, Currency, Purpose, Workspace};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::Edge;
 use super::event::to_segment;
 use crate::app::{Batch, Change, Outcome, Sheet};
 use crate::domain::access::KeyKind;
+use crate::domain::agreement::{Basis, Rule};
 use crate::domain::intake::Envelope;
 use crate::domain::settings::{Rates, Settings};
 use crate::store::keys::KeptKey;
@@ -136,7 +137,14 @@ impl IngestionService for Edge {
         let wanted = wanted.ok_or_else(|| Invalid::new("workspace", "is missing: set it"))?;
         let workspace = workspace("workspace.name", &wanted.name)?;
         let paths = update_mask.map(|it| it.paths).unwrap_or_default();
-        let known = ["currency", "default_margin_per_mille", "time_zone", "exchange_rates"];
+        let known = [
+            "currency",
+            "default_margin_per_mille",
+            "time_zone",
+            "exchange_rates",
+            "locale",
+            "consent_rules",
+        ];
         if let Some(path) = paths.iter().find(|it| !known.contains(&it.as_str())) {
             let problem = format!("names {path:?}: use {}", known.join(", "));
             return Err(Invalid::new("update_mask", problem).into());
@@ -153,6 +161,13 @@ impl IngestionService for Edge {
                 .filter(|_| asked("default_margin_per_mille"))
                 .map(i64::from),
             time_zone: Some(wanted.time_zone).filter(|it| asked("time_zone") && !it.is_empty()),
+            locale: Some(wanted.locale).filter(|it| asked("locale") && !it.is_empty()),
+            consent_rules: if paths.iter().any(|it| it == "consent_rules") || !wanted.consent_rules.is_empty()
+            {
+                Some(consent_rules(wanted.consent_rules)?)
+            } else {
+                None
+            },
             rates: if asked("exchange_rates") { rates(wanted.exchange_rates)? } else { Rates::new() },
         };
         self.app.change_workspace(&workspace, change).await?;
@@ -302,7 +317,55 @@ fn shown(settings: &Settings, fixed: bool) -> wire::Workspace {
         default_margin_per_mille: i32::try_from(settings.default_margin_per_mille).ok(),
         time_zone: settings.time_zone.clone(),
         exchange_rates: settings.rates.iter().flat_map(rate).collect(),
+        locale: settings.locale.clone(),
+        consent_rules: settings.consent_rules.iter().map(shown_rule).collect(),
     }
+}
+
+fn shown_rule(it: &Rule) -> wire::ConsentRule {
+    wire::ConsentRule {
+        region: it.region.clone(),
+        channel: it.channel.as_str().to_owned(),
+        purpose: it.purpose.as_str().to_owned(),
+        basis: it.basis.as_str().to_owned(),
+    }
+}
+
+fn consent_rules(wire: Vec<wire::ConsentRule>) -> Result<Vec<Rule>, Invalid> {
+    let mut rules: Vec<Rule> = Vec::with_capacity(wire.len());
+    for (n, it) in wire.into_iter().enumerate() {
+        let field = |name: &str| format!("workspace.consent_rules[{n}].{name}");
+        let refused = |name: &str, told: &str, remedy: &str| {
+            Invalid::new(field(name), format!("is {told:?}: use {remedy}"))
+        };
+        let region = it.region.to_ascii_uppercase();
+        if !(region.is_empty() || region.len() == 2 && region.bytes().all(|it| it.is_ascii_alphabetic())) {
+            return Err(refused(
+                "region",
+                &it.region,
+                "the two letters of a country, or nothing for everywhere",
+            ));
+        }
+        let rule = Rule {
+            region,
+            channel: Channel::parse(&it.channel)
+                .ok_or_else(|| refused("channel", &it.channel, "email, sms, push, webhook or on_site"))?,
+            purpose: Purpose::parse(&it.purpose)
+                .ok_or_else(|| refused("purpose", &it.purpose, "marketing or transactional"))?,
+            basis: Basis::parse(&it.basis)
+                .ok_or_else(|| refused("basis", &it.basis, "explicit, double_opt_in or presumed"))?,
+        };
+        let same =
+            |it: &Rule| (&it.region, it.channel, it.purpose) == (&rule.region, rule.channel, rule.purpose);
+        if rules.iter().any(same) {
+            return Err(Invalid::new(
+                field("region"),
+                "has two rules for one channel and purpose: leave one",
+            ));
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
 }
 
 fn currency(field: &str, code: &str) -> Result<Currency, Invalid> {

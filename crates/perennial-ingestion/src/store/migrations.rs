@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 4] = [FIRST, CATALOGUE, API_KEYS, QUALITY];
+pub const MIGRATIONS: [Migration; 5] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -227,5 +227,13 @@ CREATE TABLE plan_violation (
     last BIGINT NOT NULL,
     PRIMARY KEY (workspace, cause)
 );
+",
+};
+
+const CONSENT: Migration = Migration {
+    name: "ingestion_0005_consent",
+    sql: "
+ALTER TABLE workspace_setting ADD COLUMN locale TEXT;
+ALTER TABLE workspace_setting ADD COLUMN consent_rules TEXT;
 ",
 };

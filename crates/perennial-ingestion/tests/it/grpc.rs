@@ -200,6 +200,7 @@ mod cases {
                     start_date: "2026-01-01".to_owned(),
                     rate: 1.1,
                 }],
+                ..Default::default()
             }),
             update_mask: None,
         };
