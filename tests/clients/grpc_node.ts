@@ -6,7 +6,7 @@
 //   protoc -I proto --es_out=gen --es_opt=target=ts,import_extension=js \
 //     proto/perennial/access/v1/*.proto proto/perennial/ingestion/v1/*.proto
 import assert from 'node:assert/strict'
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { create } from '@bufbuild/protobuf'
 import { timestampNow } from '@bufbuild/protobuf/wkt'
 import { createClient, type Client, type Interceptor } from '@connectrpc/connect'
 import { createGrpcTransport } from '@connectrpc/connect-node'
@@ -15,7 +15,6 @@ import {
   EventSchema,
   IngestionService,
   type Event,
-  type IngestStreamRequestSchema,
 } from './gen/perennial/ingestion/v1/ingestion_service_pb.js'
 
 type Ingestion = Client<typeof IngestionService>
@@ -61,7 +60,7 @@ async function asABatch(ingestion: Ingestion, events: Event[]) {
 }
 
 // Events in batches of ten; the workspace is said once.
-async function* batches(events: Event[]): AsyncGenerator<MessageInitShape<typeof IngestStreamRequestSchema>> {
+async function* batches(events: Event[]) {
   for (let first = 0; first < events.length; first += 10) {
     yield { parent: first === 0 ? parent : '', events: events.slice(first, first + 10) }
   }

@@ -55,22 +55,22 @@ def as_a_batch(ingestion: rpc.IngestionServiceStub, events: list[wire.Event]) ->
     assert outcomes[-1].field == "properties.order_id" and outcomes[-1].remedy, outcomes[-1]
 
 
-def batches(events: list[wire.Event]):
+def batches(message, events: list[wire.Event]):
     """Events in batches of ten; the workspace is said once."""
     for first in range(0, len(events), 10):
         parent = PARENT if first == 0 else ""
-        yield wire.IngestStreamRequest(parent=parent, events=events[first : first + 10])
+        yield message(parent=parent, events=events[first : first + 10])
 
 
 def as_a_counted_stream(ingestion: rpc.IngestionServiceStub, events: list[wire.Event]) -> None:
-    counts = ingestion.IngestStream(batches(events), timeout=30)
+    counts = ingestion.IngestStream(batches(wire.IngestStreamRequest, events), timeout=30)
     assert (counts.accepted_count, counts.rejected_count) == (len(events), 0), counts
 
 
 def as_an_answered_stream(ingestion: rpc.IngestionServiceStub, events: list[wire.Event]) -> None:
     # The generator is asked for the next batch only as quickly as the server takes them.
     accepted = 0
-    for answer in ingestion.StreamEvents(batches(events)):
+    for answer in ingestion.StreamEvents(batches(wire.StreamEventsRequest, events)):
         accepted += sum(it.result == ACCEPTED for it in answer.outcomes)
     assert accepted == len(events), accepted
 

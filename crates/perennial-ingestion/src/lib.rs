@@ -2,6 +2,8 @@
 //! profiles, consent, the catalogue and the durable log that every other service reads.
 
 mod app;
+#[doc(hidden)]
+pub mod checks;
 mod config;
 mod domain;
 mod error;

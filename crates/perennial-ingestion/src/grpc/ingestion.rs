@@ -1,7 +1,7 @@
 //! Events in, what was refused, settings and write keys.
 
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionService;
 use perennial_rpc::{Invalid, Page, resource, time, workspace};
@@ -50,7 +50,8 @@ impl IngestionService for Edge {
         &self,
         request: Request<Streaming<wire::IngestStreamRequest>>,
     ) -> Answer<wire::IngestStreamResponse> {
-        let mut batches = Batches { edge: self.clone(), requests: request.into_inner(), workspace: None };
+        let requests = request.into_inner().map_ok(|it| (it.parent, it.events, it.historical));
+        let mut batches = Batches { edge: self.clone(), requests: requests.boxed(), workspace: None };
         let mut answer = wire::IngestStreamResponse::default();
         let mut index = 0;
         while let Some(outcomes) = batches.next().await? {
@@ -77,9 +78,10 @@ impl IngestionService for Edge {
 
     async fn stream_events(
         &self,
-        request: Request<Streaming<wire::IngestStreamRequest>>,
+        request: Request<Streaming<wire::StreamEventsRequest>>,
     ) -> Answer<Self::StreamEventsStream> {
-        let batches = Batches { edge: self.clone(), requests: request.into_inner(), workspace: None };
+        let requests = request.into_inner().map_ok(|it| (it.parent, it.events, it.historical));
+        let batches = Batches { edge: self.clone(), requests: requests.boxed(), workspace: None };
         let answers = futures::stream::try_unfold(batches, |mut batches| async move {
             let Some(outcomes) = batches.next().await? else { return Ok(None) };
             let outcomes = outcomes.into_iter().map(outcome).collect();
@@ -236,14 +238,13 @@ impl Edge {
 /// The batches of a stream, each taken in before the next is read.
 struct Batches {
     edge: Edge,
-    requests: Streaming<wire::IngestStreamRequest>,
+    requests: BoxStream<'static, Result<(String, Vec<wire::Event>, bool), Status>>,
     workspace: Option<Workspace>,
 }
 
 impl Batches {
     async fn next(&mut self) -> Result<Option<Vec<Outcome>>, Status> {
-        let Some(wire::IngestStreamRequest { parent, events, historical }) = self.requests.message().await?
-        else {
+        let Some((parent, events, historical)) = self.requests.next().await.transpose()? else {
             return Ok(None);
         };
         let workspace = match (&self.workspace, parent.is_empty()) {

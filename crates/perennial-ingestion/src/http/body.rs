@@ -1,7 +1,6 @@
 //! Reading a body, whatever its headers claim: gzip is told by its first bytes, JSON by being JSON.
 
 use axum::body::Body;
-use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, Limited};
 use std::io::Read;
@@ -33,10 +32,33 @@ pub async fn read(body: Body, most: usize) -> Result<String, Unread> {
         if too_large { Unread::TooLarge(most) } else { Unread::Broken }
     })?;
     let bytes = whole.to_bytes();
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) { unzip(bytes, most).await? } else { bytes.into() };
-    let text = String::from_utf8(bytes).map_err(|_| Unread::NotText)?;
+    if !is_zipped(&bytes) {
+        return decode(&bytes, most);
+    }
+    // Unzipping takes its time; others go on meanwhile.
+    tokio::task::spawn_blocking(move || decode(&bytes, most)).await.map_err(|_| Unread::Gzip)?
+}
+
+fn is_zipped(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The text of a body.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn decode(bytes: &[u8], most: usize) -> Result<String, Unread> {
+    let plain = if is_zipped(bytes) { unzipped(bytes, most)? } else { bytes.to_vec() };
+    let text = String::from_utf8(plain).map_err(|_| Unread::NotText)?;
     // Some platforms write a byte order mark before their JSON.
     Ok(whole_characters(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+}
+
+fn unzipped(bytes: &[u8], most: usize) -> Result<Vec<u8>, Unread> {
+    let mut plain = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut plain).map_err(|_| Unread::Gzip)?;
+    if plain.len() > most { Err(Unread::TooLarge(most)) } else { Ok(plain) }
 }
 
 /// Scripts that cut text cut characters in half; what is left of one is legal JSON, but no text. The half becomes the sign
@@ -103,14 +125,4 @@ mod tests {
             }
         }
     }
-}
-
-async fn unzip(bytes: Bytes, most: usize) -> Result<Vec<u8>, Unread> {
-    let work = move || {
-        let mut plain = Vec::new();
-        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-        MultiGzDecoder::new(&bytes[..]).take(limit).read_to_end(&mut plain).map_err(|_| Unread::Gzip)?;
-        if plain.len() > most { Err(Unread::TooLarge(most)) } else { Ok(plain) }
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|_| Unread::Gzip)?
 }

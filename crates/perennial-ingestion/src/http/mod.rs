@@ -7,6 +7,8 @@ mod auth;
 mod body;
 mod settings;
 
+pub use body::decode;
+
 use axum::Router;
 use axum::extract::{Path, Query, RawQuery, Request, State};
 use axum::response::Response;

@@ -95,7 +95,7 @@ mod cases {
                 track("", "", "A", &[]),
             ];
             let parent = if n == 0 { "workspaces/main".to_owned() } else { String::new() };
-            let batch = wire::IngestStreamRequest { parent, events, historical: false };
+            let batch = wire::StreamEventsRequest { parent, events, historical: false };
             futures::SinkExt::send(&mut batches, batch).await.unwrap();
             // Each is answered before the next is sent.
             let outcomes = answers.message().await.unwrap().unwrap().outcomes;
@@ -107,7 +107,7 @@ mod cases {
         }
         drop(batches);
         assert!(answers.message().await.unwrap().is_none());
-        let stream = futures::stream::iter([wire::IngestStreamRequest::default()]);
+        let stream = futures::stream::iter([wire::StreamEventsRequest::default()]);
         let mut refused = house.ingestion.clone().stream_events(stream).await.unwrap().into_inner();
         assert_eq!(refused.message().await.unwrap_err().code(), Code::InvalidArgument);
     }

@@ -4,6 +4,7 @@
 mod bench;
 mod cached;
 mod catalog;
+mod corpora;
 mod faults;
 mod grpc;
 mod house;

@@ -225,14 +225,16 @@ pub enum Scope {
 /// What to import.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-CSV (comma, semicolon, tab or bar), NDJSON, or for products XML (RSS or Atom as written for Google), plain or gzipped;
-which of them is seen from the file. Columns are guessed
+CSV (comma, semicolon, tab or bar), NDJSON, or for products XML (RSS or Atom as written for Google), plain or gzipped,
+or Parquet; which of them is seen from the file. Columns are guessed
 by their names and shown; name the others. A row that cannot be used goes to FILE.rejected.csv with its line and the
 reason: mend it there and import that file. Importing a file again changes nothing. History starts and sends nothing.
 
 Fields:
   orders     customer, ordered_at, revenue; order, currency, discount, cost, coupon, email,
-             product, product_name, category, quantity, price (rows of one order next to each other are its lines)
+             product, product_name, category, quantity, price (rows of one order are its lines); refunds.
+             Where rows come to less than nothing, money goes back: of the order named in refunds, else of the
+             customer's latest order of that product, else of none that is known
   events     customer or anonymous, event, happened_at; message; everything else is a property.
              NDJSON may hold calls as the Segment specification writes them
   profiles   customer; email, phone, updated_at; everything else is a trait (email_consent=true is consent)
