@@ -6,6 +6,7 @@ use perennial_types::{Detail, Fault, InvalidName, Kind};
 use std::time::Duration;
 
 use crate::domain::intake::BodyFault;
+use crate::domain::plan::PlanFault;
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -45,6 +46,12 @@ pub enum Error {
     /// There is no such key.
     #[error("key {0:?} does not exist: list the workspace's keys")]
     NoKey(String),
+    /// The workspace has no tracking plan.
+    #[error("this workspace has no tracking plan: apply one")]
+    NoPlan,
+    /// A definition is no tracking plan.
+    #[error(transparent)]
+    Plan(#[from] PlanFault),
     /// A field of a request is wrong.
     #[error("{field} {problem}")]
     Field {
@@ -83,8 +90,8 @@ impl Fault for Error {
             Self::Feed(error) if !error.is_transient() => Kind::Internal,
             Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
             Self::Busy | Self::TooFast { .. } => Kind::Exhausted,
-            Self::Body(_) | Self::Field { .. } => Kind::Invalid,
-            Self::NoProfile(_) | Self::NoProduct(_) | Self::NoKey(_) => Kind::NotFound,
+            Self::Body(_) | Self::Plan(_) | Self::Field { .. } => Kind::Invalid,
+            Self::NoProfile(_) | Self::NoProduct(_) | Self::NoKey(_) | Self::NoPlan => Kind::NotFound,
             Self::CurrencyFixed(_) => Kind::Precondition,
             Self::Random => Kind::Internal,
         }
@@ -100,6 +107,8 @@ impl Fault for Error {
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
             Self::NoKey(_) => "KEY_NOT_FOUND",
+            Self::NoPlan => "TRACKING_PLAN_NOT_FOUND",
+            Self::Plan(_) => "TRACKING_PLAN_WRONG",
             Self::Field { .. } => "INVALID_ARGUMENT",
             Self::CurrencyFixed(_) => "CURRENCY_FIXED",
             Self::Random => "NO_RANDOM_NUMBERS",
@@ -118,7 +127,11 @@ impl Fault for Error {
             Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
             Self::NoProduct(id) => vec![Detail::Resource { kind: "Product", name: id.clone() }],
             Self::NoKey(name) => vec![Detail::Resource { kind: "Key", name: name.clone() }],
-            Self::Body(_) | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
+            Self::Plan(fault) => {
+                let name = "tracking_plan.definition".to_owned();
+                vec![Detail::Field { name, problem: fault.to_string() }]
+            }
+            Self::Body(_) | Self::NoPlan | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
         }
     }
 }

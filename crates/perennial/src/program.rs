@@ -7,7 +7,7 @@ use perennial_runtime::{Host, Mesh, Process, Telemetry, TelemetryConfig};
 use perennial_types::Workspace;
 
 use crate::cli::{Cli, Command, Common, Score};
-use crate::commands::{apply, describe, explain, get, imports, keys, parked, pause, score, status};
+use crate::commands::{apply, describe, explain, get, imports, keys, parked, pause, rejected, score, status};
 use crate::compose::{ALL, chosen, compose};
 use crate::config::Config;
 use crate::embedded::{self, Simulated, caught_up};
@@ -190,7 +190,7 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
 /// The consumers a command needs.
 fn active(command: &Command) -> Vec<&'static str> {
     match command {
-        Command::Import(_) | Command::Keys(_) => vec!["ingestion"],
+        Command::Import(_) | Command::Keys(_) | Command::Rejected(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
         Command::Score(
             Score::Fit { .. } | Score::Backtest { .. } | Score::Export { .. } | Score::Compare { .. },
@@ -268,6 +268,7 @@ async fn execute(
         Command::Pause { campaign, reason } => pause::pause(session, campaign, reason).await,
         Command::Resume { campaign } => pause::resume(session, campaign).await,
         Command::Parked(what) => parked::run(session, what).await,
+        Command::Rejected(what) => rejected::run(session, what).await,
         Command::Serve { .. } | Command::Migrate | Command::Config { .. } | Command::Demo(_) => {
             bail!("this command does not ask a server")
         }

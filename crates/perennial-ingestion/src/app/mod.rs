@@ -8,14 +8,18 @@ mod ingest;
 mod keys;
 mod lane;
 mod pass;
+mod plans;
 mod profiles;
+mod quality;
 mod queue;
 mod rate;
 
 pub use book::Change;
 pub use ingest::{Batch, Outcome, Sheet};
 
+pub use plans::Planned;
 pub use profiles::{Contact, profile_key};
+pub use quality::{Patch, blocked};
 
 use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};
@@ -35,6 +39,7 @@ use crate::store::{counters, rejected, seen};
 use book::Book;
 use costs::Shelf;
 use lane::Lane;
+use plans::Plans;
 use queue::Queues;
 use rate::Rate;
 
@@ -49,6 +54,7 @@ pub struct App {
     rate: Rate,
     book: Book,
     costs: Shelf,
+    plans: Plans,
     guard: Guard,
     queues: Queues,
     keys: Arc<keys::Ring>,
@@ -84,6 +90,7 @@ impl App {
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),
             costs: Shelf::new(store.clone()),
+            plans: Plans::new(store.clone()),
             book: Book::new(store.clone(), config),
             keys: Arc::default(),
             metrics: Metrics::default(),
@@ -133,17 +140,18 @@ impl App {
         &self.limits
     }
 
-    /// A page of rejected events, newest first.
+    /// A page of rejected events, newest first; of one cause, if one is given.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn rejected(
         &self,
         workspace: &Workspace,
+        cause: Option<&str>,
         before: Option<(i64, uuid::Uuid)>,
         limit: u64,
     ) -> Result<Vec<rejected::Rejected>> {
-        Ok(rejected::list(self.store.read(), workspace, before, limit).await?)
+        Ok(rejected::list(self.store.read(), workspace, cause, before, limit).await?)
     }
 
     /// Counts of a workspace by name.

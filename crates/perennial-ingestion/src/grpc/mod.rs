@@ -6,6 +6,7 @@ mod event;
 mod ingestion;
 mod product;
 mod profile;
+mod quality;
 
 use tonic::Status;
 

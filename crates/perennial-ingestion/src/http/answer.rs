@@ -1,4 +1,4 @@
-//! Answers, each of which a browser may read.
+//! Answers. That a browser may read each of them is the router's business.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -58,19 +58,19 @@ pub fn fault(error: &Error) -> Response {
     }
 }
 
-/// What a browser asks before it sends from another site.
-pub fn preflight() -> Response {
-    let mut response = answer(StatusCode::NO_CONTENT, String::new());
+/// A picture of one transparent pixel, for those who send by loading one.
+pub fn pixel() -> Response {
+    let mut response = Response::new(PIXEL.into());
     let headers = response.headers_mut();
-    let allow = |text| HeaderValue::from_static(text);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, OPTIONS"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        allow("authorization, content-type, content-encoding, x-retry-count, x-write-key"),
-    );
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow("86400"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/gif"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// The smallest transparent GIF.
+const PIXEL: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
+    \x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
 fn refusal(status: StatusCode, message: &str) -> Response {
     answer(status, serde_json::json!({ "success": false, "message": message }).to_string())
@@ -93,9 +93,6 @@ fn later(mut response: Response) -> Response {
 fn answer(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

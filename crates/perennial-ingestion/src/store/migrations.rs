@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 3] = [FIRST, CATALOGUE, API_KEYS];
+pub const MIGRATIONS: [Migration; 5] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -196,5 +196,44 @@ CREATE TABLE api_key (
     PRIMARY KEY (workspace, id)
 );
 CREATE UNIQUE INDEX api_key_hash ON api_key (hash);
+",
+};
+
+/// What was refused before cannot be sent in again as it came: it was not kept whole.
+const QUALITY: Migration = Migration {
+    name: "ingestion_0004_quality",
+    sql: "
+ALTER TABLE rejected ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejected ADD COLUMN historical BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN trusted BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN whole BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN fixed TEXT;
+ALTER TABLE rejected ADD COLUMN replayed BIGINT;
+CREATE INDEX rejected_open ON rejected (workspace, cause, received, id) WHERE replayed IS NULL AND NOT taken;
+CREATE TABLE tracking_plan (
+    workspace TEXT PRIMARY KEY,
+    definition TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    updated BIGINT NOT NULL
+);
+CREATE TABLE plan_violation (
+    workspace TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    event TEXT NOT NULL,
+    field TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    count BIGINT NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    PRIMARY KEY (workspace, cause)
+);
+",
+};
+
+const CONSENT: Migration = Migration {
+    name: "ingestion_0005_consent",
+    sql: "
+ALTER TABLE workspace_setting ADD COLUMN locale TEXT;
+ALTER TABLE workspace_setting ADD COLUMN consent_rules TEXT;
 ",
 };

@@ -1,6 +1,7 @@
 //! When the database is away or busy: senders are told to send again, and nothing is lost or counted twice.
 
 use crate::house::{House, databases};
+use perennial_api::ingestion::v1 as wire;
 use perennial_ingestion::Config;
 use perennial_store::{DatabaseConfig, Store};
 
@@ -77,6 +78,39 @@ async fn senders_are_told_to_wait_when_too_much_waits() {
     tx.commit().await.unwrap();
     assert_eq!(others.remove(0).await, 200);
     drop(others);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_waits_for_room_where_a_request_is_sent_away() {
+    let database = databases().remove(0);
+    let house = House::open_with(&database, Config { max_waiting_events: 3, ..Config::default() }).await;
+    let store = other(&database).await;
+    let tx = store.write().await.unwrap();
+    let batch = |n: u32| wire::IngestStreamRequest {
+        parent: "workspaces/main".to_owned(),
+        events: (0..2)
+            .map(|m| wire::Event {
+                r#type: "page".to_owned(),
+                anonymous_id: "a".to_owned(),
+                message_id: format!("{n} {m}"),
+                ..Default::default()
+            })
+            .collect(),
+        historical: false,
+    };
+    let stream = |n: u32| {
+        let mut client = house.ingestion.clone();
+        async move { client.ingest_stream(futures::stream::iter([batch(n), batch(n + 1)])).await.unwrap() }
+    };
+    let mut both = Box::pin(futures::future::join(stream(0), stream(2)));
+    // Neither is sent away while another writer holds the database.
+    assert!(futures::poll!(&mut both).is_pending());
+    house.refused_events_while_full().await;
+    assert!(futures::poll!(&mut both).is_pending());
+    tx.commit().await.unwrap();
+    let (one, other) = both.await;
+    assert_eq!(one.into_inner().accepted_count + other.into_inner().accepted_count, 8);
     house.close().await;
 }
 

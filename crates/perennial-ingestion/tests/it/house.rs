@@ -5,6 +5,7 @@ use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::feed::v1::{Cursor, ReadRequest};
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
+use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::profile::v1 as profile;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
 use perennial_feed::Record;
@@ -45,6 +46,7 @@ pub fn databases() -> Vec<Database> {
 pub struct House {
     pub host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
+    pub quality: QualityServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
     pub catalog: CatalogServiceClient<Transport>,
     pub feed: FeedServiceClient<Transport>,
@@ -86,6 +88,7 @@ impl House {
         let transport = |name: &str| host.mesh.transport(name);
         let mut house = Self {
             ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
+            quality: QualityServiceClient::new(transport("perennial.ingestion.v1.QualityService")),
             profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
             catalog: CatalogServiceClient::new(transport("perennial.catalog.v1.CatalogService")),
             feed: FeedServiceClient::new(host.mesh.feed("ingestion")),
@@ -143,6 +146,27 @@ impl House {
     pub async fn post(&self, path: &str, body: &str) -> u16 {
         let head = format!("POST {path}?writeKey={} HTTP/1.1\r\nContent-Type: text/plain", self.key);
         self.send(&head, body.as_bytes()).await.0
+    }
+
+    /// Sends requests until one is sent away because too much waits; those before it are left waiting.
+    pub async fn refused_events_while_full(&self) {
+        let mut client = self.ingestion.clone();
+        loop {
+            let event = wire::Event {
+                r#type: "page".to_owned(),
+                anonymous_id: "b".to_owned(),
+                message_id: "full".to_owned(),
+                ..Default::default()
+            };
+            let events = vec![event.clone(), event];
+            let request =
+                wire::IngestEventsRequest { parent: "workspaces/main".to_owned(), events, historical: false };
+            let asked =
+                tokio::time::timeout(std::time::Duration::from_millis(50), client.ingest_events(request));
+            if asked.await.is_ok_and(|it| it.is_err_and(|it| it.code() == tonic::Code::ResourceExhausted)) {
+                return;
+            }
+        }
     }
 
     pub async fn stats(&self) -> wire::IngestStats {

@@ -4,10 +4,12 @@
 mod bench;
 mod cached;
 mod catalog;
+mod corpora;
 mod faults;
 mod grpc;
 mod house;
 mod identity;
+mod quality;
 mod wire;
 
 /// Runs a test on every database there is.

@@ -9,6 +9,7 @@ pub mod imports;
 pub mod keys;
 pub mod parked;
 pub mod pause;
+pub mod rejected;
 pub mod report;
 pub mod score;
 pub mod status;
