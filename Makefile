@@ -5,7 +5,7 @@ PROFILE := ci
 export CARGO_TARGET_DIR ?= $(or $(wildcard $(HOME)/.cache/perennial/target),$(CURDIR)/target)
 RUN_TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run --cargo-profile $(PROFILE) --profile ci" || echo "test --profile $(PROFILE) --no-fail-fast")
 
-.PHONY: help demo run test test-quick clients check proto audit manifests bench torture clean
+.PHONY: help demo run test test-quick clients check proto audit manifests bench reliability upgrade clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,12 +40,18 @@ audit: ## Licences, bans and sources of everything we depend on
 manifests: ## Render what deploys us, and hold it against Kubernetes' schemas and our rules
 	@deploy/check
 
-bench: ## Time the value mathematics beside Python's lifetimes, one table
+bench: ## Time the value mathematics beside Python's lifetimes, and replicas of ingestion, a table each
 	@tests/bench/run
+	@tests/bench/replicas
 
-torture: ## The torture and kill tests, long
+reliability: ## The torture, kill and outage tests, long: 200 rounds each, and a whole year in both shapes
 	@PERENNIAL_TEST_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
-	@cargo build --profile $(PROFILE) -p perennial && PERENNIAL_TEST_KILLS=200 cargo test --profile $(PROFILE) -p perennial-tests kill
+	@cargo build --profile $(PROFILE) -p perennial
+	@PERENNIAL_TEST_KILLS=200 PERENNIAL_TEST_DAYS=365 tests/with-services \
+		cargo test --profile $(PROFILE) -p perennial-tests --test it -- --test-threads 1 --nocapture kill:: outage:: shapes::
+
+upgrade: ## The release before on this version's schema, once there is one
+	@tests/with-services tests/upgrade
 
 clean: ## Remove what was built and simulated here
 	@cargo clean && rm -rf .perennial

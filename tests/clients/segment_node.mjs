@@ -7,6 +7,7 @@ const analytics = new Analytics({
   writeKey: process.env.WRITE_KEY,
   host: process.env.PERENNIAL_URL,
   maxRetries: 10,
+  httpRequestTimeout: 3_000,
 })
 analytics.on('error', (error) => failures.push(error))
 for (let n = 0; n < count; n++) {

@@ -11,6 +11,7 @@ client = Client(
     host=os.environ["PERENNIAL_URL"],
     on_error=lambda error, batch: failures.append(error),
     max_retries=10,
+    timeout=3,
 )
 count = int(os.environ["COUNT"])
 for n in range(count):

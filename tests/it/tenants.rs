@@ -14,7 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::house::House;
+use crate::house::{House, Shape};
 
 /// What only workspace `a` may ever read: its people, its words.
 const SECRETS: [&str; 4] = ["anna.secret", "secret-segment", "secret-product", "secret key"];
@@ -203,7 +203,7 @@ fn furnish(house: &House) -> String {
     let batch: Vec<_> = people.chain(orders).chain(broken).collect();
     assert!(house.post(&key, &serde_json::json!({ "batch": batch }).to_string()));
 
-    let files = house.data().join("tenant");
+    let files = house.folder.path().join("tenant");
     std::fs::create_dir_all(&files).unwrap();
     let write = |name: &str, text: &str| {
         let path = files.join(name);
@@ -220,12 +220,12 @@ fn furnish(house: &House) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_method_shows_or_changes_anything_of_another_workspace() {
-    let house = House::new(&[("PERENNIAL_SERVER__TOKEN", "\"operators-token\"")]);
-    let _server = house.serve();
-    house.wait_until_up();
+    let house = House::new(Shape::One, &[("server.token", "\"operators-token\"")]);
+    let _servers = house.serve_all();
     furnish(&house);
     let b = house.ask(&["--workspace", "b", "keys", "create", "--scope", "admin", "-o", "json"]);
-    let channel = Channel::from_shared(format!("http://{}", house.grpc)).unwrap().connect_lazy();
+    let channel =
+        Channel::from_shared(format!("http://{}", house.place("ingestion").grpc)).unwrap().connect_lazy();
     let operator = Client { channel: channel.clone(), key: "operators-token".to_owned() };
     let foreign = Client { channel, key: b["key"].as_str().unwrap().to_owned() };
 

@@ -8,6 +8,7 @@ mod lease;
 mod memory;
 mod news;
 mod remote;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

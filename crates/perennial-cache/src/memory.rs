@@ -85,6 +85,17 @@ impl Memory {
         }
     }
 
+    /// Adds to a number that stands under a name.
+    pub async fn add(&self, name: String, amount: u64, lifetime: Duration) -> u64 {
+        let added = |standing: Option<moka::Entry<String, Entry>>| {
+            let number = |it: Entry| it.value.as_ref().try_into().map_or(0, u64::from_be_bytes);
+            let sum = standing.map_or(0, |it| number(it.into_value())).saturating_add(amount);
+            std::future::ready(Entry { value: Bytes::copy_from_slice(&sum.to_be_bytes()), lifetime })
+        };
+        let now = self.entries.entry(name).and_upsert_with(added).await.into_value().value;
+        now.as_ref().try_into().map_or(0, u64::from_be_bytes)
+    }
+
     pub async fn forget(&self, names: &[String]) {
         for name in names {
             self.entries.invalidate(name).await;

@@ -101,6 +101,15 @@ impl Redis {
         self.ask_all(&pipe).await
     }
 
+    /// Adds to a number that stands under a name.
+    pub async fn add(&self, name: &str, amount: u64, lifetime: Duration) -> Result<u64, Away> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("INCRBY").arg(name).arg(i64::try_from(amount).unwrap_or(i64::MAX));
+        pipe.cmd("PEXPIRE").arg(name).arg(millis(lifetime)).ignore();
+        let (sum,): (i64,) = self.ask_all(&pipe).await?;
+        Ok(u64::try_from(sum).unwrap_or_default())
+    }
+
     pub async fn forget(&self, names: &[String]) -> Result<(), Away> {
         let mut command = redis::cmd("UNLINK");
         command.arg(names);

@@ -9,8 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use perennial_store::{Backend, Store};
 use perennial_types::{Clock, Timestamp};
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::news::{Ledger, News};
+
+/// Where other processes write to the same database, their commits may not ring here: how often to look.
+pub(crate) const LOOK: Duration = Duration::from_secs(2);
 
 /// What a ring is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +48,10 @@ struct Shared {
     topics: Mutex<HashMap<Topic, Vec<Arc<Slot>>>>,
     slots: Mutex<Vec<Arc<Slot>>>,
     activity: AtomicU64,
-    /// How often each feed rang.
-    feeds: Mutex<HashMap<Arc<str>, u64>>,
+    /// What rang of each feed.
+    feeds: Mutex<HashMap<Arc<str>, Ledger>>,
+    /// A feed has rung.
+    fed: Notify,
     /// Somebody has come to rest.
     rested: Notify,
 }
@@ -77,8 +86,14 @@ impl Bell {
             slots: Mutex::default(),
             activity: AtomicU64::new(0),
             feeds: Mutex::default(),
+            fed: Notify::new(),
             rested: Notify::new(),
         }))
+    }
+
+    /// The present instant of the clock the process lives by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// Registers a background loop that wants to hear of `topics`. It counts as busy until it first idles.
@@ -94,17 +109,29 @@ impl Bell {
         for topic in topics {
             by_topic.entry(topic).or_default().push(slot.clone());
         }
-        Listener { slot, bell: self.clone() }
+        Listener { slot, bell: self.clone(), look: None }
     }
 
     /// Wakes the listeners of `topic`. They count as busy from now on.
     pub fn ring(&self, topic: &Topic) {
+        self.sound(topic, true);
+    }
+
+    /// Like [`Bell::ring`], for what another process has done: those who tell others of this process's news keep quiet.
+    pub fn echo(&self, topic: &Topic) {
+        self.sound(topic, false);
+    }
+
+    fn sound(&self, topic: &Topic, ours: bool) {
         self.0.activity.fetch_add(1, Ordering::SeqCst);
-        if let Topic::Feed(feed, _) = topic {
-            *lock(&self.0.feeds).entry(feed.clone()).or_default() += 1;
+        if let Topic::Feed(feed, partition) = topic {
+            lock(&self.0.feeds).entry(feed.clone()).or_default().rang(*partition, ours);
         }
         if let Some(slots) = lock(&self.0.topics).get(topic) {
             slots.iter().for_each(|it| it.wake());
+        }
+        if matches!(topic, Topic::Feed(..)) {
+            self.0.fed.notify_waiters();
         }
     }
 
@@ -156,10 +183,55 @@ impl Bell {
         self.0.activity.load(Ordering::SeqCst)
     }
 
-    /// How often a feed has rung: as long as that stays, reading it again tells nothing new.
+    /// The count of a feed's last ring in some of its partitions: as long as that stays, reading them again tells nothing new.
+    pub(crate) fn last_ring(&self, feed: &str, partitions: impl Iterator<Item = u16>) -> u64 {
+        lock(&self.0.feeds).get(feed).map_or(0, |it| it.last_ring(partitions))
+    }
+
+    /// The count of a feed's rings.
     #[must_use]
     pub fn rings(&self, feed: &str) -> u64 {
-        lock(&self.0.feeds).get(feed).copied().unwrap_or_default()
+        self.news(feed, 0).count
+    }
+
+    /// What has rung of a feed after a count.
+    #[must_use]
+    pub fn news(&self, feed: &str, after: u64) -> News {
+        lock(&self.0.feeds).get(feed).map_or_else(|| Ledger::default().news(after), |it| it.news(after))
+    }
+
+    /// Like [`Bell::news`], without what was echoed.
+    #[must_use]
+    pub fn own_news(&self, feed: &str, after: u64) -> News {
+        lock(&self.0.feeds)
+            .get(feed)
+            .map_or_else(|| Ledger::default().own_news(after), |it| it.own_news(after))
+    }
+
+    /// Waits until a feed has rung after a count.
+    pub async fn rung(&self, feed: &str, after: u64) {
+        loop {
+            let fed = self.0.fed.notified();
+            tokio::pin!(fed);
+            // Whatever rings from here on is heard, also before the wait begins.
+            fed.as_mut().enable();
+            if self.rings(feed) > after {
+                return;
+            }
+            fed.await;
+        }
+    }
+
+    /// Says how much of a feed's news from another process has been echoed here; 0 before the first.
+    pub(crate) fn heard(&self, feed: &Arc<str>, count: u64) {
+        lock(&self.0.feeds).entry(feed.clone()).or_default().heard = Some(count);
+    }
+
+    /// How much of the news of each feed that is served elsewhere has been echoed here.
+    #[must_use]
+    pub fn hearsay(&self) -> Vec<(String, u64)> {
+        let feeds = lock(&self.0.feeds);
+        feeds.iter().filter_map(|(feed, it)| Some((feed.to_string(), it.heard?))).collect()
     }
 
     /// The earliest instant any listener waits for.
@@ -184,16 +256,28 @@ impl Slot {
 pub struct Listener {
     slot: Arc<Slot>,
     bell: Bell,
+    look: Option<Duration>,
 }
 
 impl Listener {
-    /// Waits until a topic rings or the clock reaches `due`. Returns at once if a topic rang since the last return, so
-    /// nothing is missed while working.
+    /// Looks again every now and then if other processes may write to this database: what one of them left when it
+    /// died rings nowhere. With a simulated clock there is one process only.
+    #[must_use]
+    pub fn beside_others(mut self, store: &Store) -> Self {
+        let alone = store.backend() == Backend::Sqlite || self.bell.0.clock.simulation().is_some();
+        self.look = (!alone).then_some(LOOK);
+        self
+    }
+
+    /// Waits until a topic rings or the clock reaches `due`, or it is time to look again. Returns at once if a topic rang
+    /// since the last return, so nothing is missed while working.
     pub async fn idle(&self, due: Option<Timestamp>) {
+        let look = self.look.map(|it| Instant::now() + it);
         loop {
             {
                 let mut state = lock(&self.slot.state);
-                if state.rung || due.is_some_and(|due| due <= self.bell.0.clock.now()) {
+                let looks = look.is_some_and(|it| it <= Instant::now());
+                if state.rung || looks || due.is_some_and(|due| due <= self.bell.0.clock.now()) {
                     *state = SlotState::default();
                     return;
                 }
@@ -201,14 +285,14 @@ impl Listener {
                 state.due = due;
             }
             self.bell.0.rested.notify_waiters();
-            let real_wait = match (due, self.bell.0.clock.simulation()) {
+            let real_wait: Option<Duration> = match (due, self.bell.0.clock.simulation()) {
                 (Some(due), None) => due.duration_since(self.bell.0.clock.now()).try_into().ok(),
                 _ => None,
             };
-            match real_wait {
+            let until_look = look.map(|it| it.saturating_duration_since(Instant::now()));
+            match real_wait.into_iter().chain(until_look).min() {
                 // A little longer than asked, so that the clock has surely passed the instant.
                 Some(wait) => {
-                    let wait: Duration = wait;
                     let pause = wait.min(Duration::from_secs(3_600)) + Duration::from_micros(50);
                     let _ = tokio::time::timeout(pause, self.slot.notify.notified()).await;
                 }

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures::Stream;
 use perennial_api::feed::v1::feed_service_server::{FeedService, FeedServiceServer};
 use perennial_api::feed::v1::{
-    ConsumerPosition, ExportProfilesRequest, ExportProfilesResponse, ListConsumersRequest,
-    ListConsumersResponse, ListParkedProfilesRequest, ListParkedProfilesResponse, ParkedProfile,
-    PartitionRecords, ReadRequest, ReadResponse, Record, RetryParkedProfileRequest,
+    AwaitNewsRequest, AwaitNewsResponse, ConsumerPosition, ExportProfilesRequest, ExportProfilesResponse,
+    ListConsumersRequest, ListConsumersResponse, ListParkedProfilesRequest, ListParkedProfilesResponse,
+    ParkedProfile, PartitionRecords, ReadRequest, ReadResponse, Record, RetryParkedProfileRequest,
     RetryParkedProfileResponse,
 };
 use perennial_rpc::{Invalid, resource, status, workspace};
@@ -170,6 +170,8 @@ struct Edge {
     feeds: BTreeMap<String, Feed>,
     readers: Vec<Arc<dyn AnyReader>>,
     bell: Bell,
+    /// New in every process.
+    process: String,
 }
 
 /// The gRPC service for the feeds and readers of this process.
@@ -179,7 +181,8 @@ pub fn server(
     bell: Bell,
 ) -> FeedServiceServer<impl FeedService> {
     let feeds = feeds.into_iter().map(|it| (it.name().to_owned(), it)).collect();
-    FeedServiceServer::new(Edge { feeds, readers, bell })
+    let process = perennial_types::new_id(bell.now()).hyphenated().to_string();
+    FeedServiceServer::new(Edge { feeds, readers, bell, process })
         .max_encoding_message_size(64 << 20)
         .max_decoding_message_size(4 << 20)
 }
@@ -295,6 +298,24 @@ impl FeedService for Edge {
             Ok(answer) => answer.map(Response::new),
             Err(_) => self.read_once(feed, &cursors, max).await.map(|it| Response::new(it.0)),
         }
+    }
+
+    async fn await_news(
+        &self,
+        request: Request<AwaitNewsRequest>,
+    ) -> Result<Response<AwaitNewsResponse>, Status> {
+        let request = request.into_inner();
+        let feed = self.feed(&request.feed)?;
+        let known = request.process == self.process && request.count > 0;
+        if known {
+            let wait = Duration::from_millis(u64::from(request.wait_ms.min(30_000)));
+            // A wait that ends without news answers that there is none.
+            let _ = tokio::time::timeout(wait, self.bell.rung(feed.name(), request.count)).await;
+        }
+        let news = self.bell.news(feed.name(), request.count);
+        let partitions = if known { news.partitions } else { (0..PARTITIONS).collect() };
+        let partitions = partitions.into_iter().map(u32::from).collect();
+        Ok(Response::new(AwaitNewsResponse { process: self.process.clone(), count: news.count, partitions }))
     }
 
     async fn list_consumers(

@@ -48,16 +48,24 @@ pub(crate) struct Lane<F: Fold> {
     heads: BTreeMap<u16, Head>,
     /// Records that concern nobody here were passed over; by then the checkpoints have to say so.
     unsaved: Option<Timestamp>,
+    /// When timers and errands were last looked up, where another process may set some, too.
+    looked: Timestamp,
     /// A source did not answer, and the fold may go on without it.
     away: bool,
-    /// What was last asked of each source.
-    heard: BTreeMap<usize, Heard>,
+    /// What was last asked of each source, and when.
+    asked: BTreeMap<usize, (Asked, Timestamp)>,
     /// The definitions as they were last read: good for a guess.
     book: Option<Arc<F::Book>>,
 }
 
-/// How often a source had rung before it was asked, and what completeness was wanted of each partition.
-type Heard = (u64, Vec<Option<wire::Progress>>);
+/// What a source was last asked: as long as that would be asked again, and nothing rang, it has nothing new to tell.
+#[derive(PartialEq)]
+struct Asked {
+    /// The count of its last ring before.
+    rung: u64,
+    /// What completeness was wanted of each partition.
+    missing: Vec<Option<wire::Progress>>,
+}
 
 struct Part {
     sources: Vec<Fetched>,
@@ -105,8 +113,9 @@ impl<F: Fold> Lane<F> {
             loaded: false,
             heads: BTreeMap::new(),
             unsaved: None,
+            looked: Timestamp::MIN,
             away: false,
-            heard: BTreeMap::new(),
+            asked: BTreeMap::new(),
             book: None,
         }
     }
@@ -137,7 +146,9 @@ impl<F: Fold> Lane<F> {
                     } else {
                         error!(consumer = %self.reader.name, lane = self.number, error = %chain(&error), "lane stopped");
                     }
-                    let pause = Duration::from_millis(50 << failures.min(8));
+                    // Whoever holds the lane may let go of it at any moment.
+                    let longest = if matches!(error, FeedError::Fenced) { 4 } else { 8 };
+                    let pause = Duration::from_millis(50 << failures.min(longest));
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(pause) => {}
@@ -147,25 +158,25 @@ impl<F: Fold> Lane<F> {
         }
     }
 
-    /// Waits for a ring, for the next timer, or (where commits of other processes do not ring here) a little while.
+    /// Waits for a ring or for the next timer.
     async fn wait(&self) {
         let held = self.reader.held();
         // A timer that is due already waits for the sources to come that far: they ring.
         let now = self.reader.clock.now();
         let due = self.next_due.filter(|due| *due > now && held.is_none_or(|held| *due < held));
         let again = self.away.then(|| now.checked_add(AGAIN).ok()).flatten();
-        let due = [due, self.unsaved, again, self.impatient_at()].into_iter().flatten().min();
-        let everything_rings = self.reader.sources.iter().all(|it| self.rings(it));
-        if everything_rings || self.reader.clock.simulation().is_some() {
-            self.listener.idle(due).await;
-        } else {
-            let _ = tokio::time::timeout(self.reader.poll, self.listener.idle(due)).await;
-        }
+        // A reader whose clock is ahead of ours waits for an instant that is still to come here.
+        let demands = self.parts.keys().map(|it| self.reader.feed.demanded(*it).instant);
+        let ahead = demands.filter(|it| *it > now && held.is_none_or(|held| *it < held)).min();
+        let due = [due, self.unsaved, again, self.impatient_at(), ahead].into_iter().flatten().min();
+        self.listener.idle(due).await;
     }
 
-    /// Whether a source rings for all it has to tell: it lives in this process, and nobody else can write to it.
-    fn rings(&self, source: &Source) -> bool {
-        self.reader.store.backend() == Backend::Sqlite && source.local
+    /// Whether all that a source has to tell rings here: it lives in this process and nobody else writes to its database,
+    /// or time is simulated, which only one process of each service may do.
+    fn rings_always(&self, source: &Source) -> bool {
+        let alone = self.reader.store.backend() == Backend::Sqlite && source.local;
+        alone || self.reader.clock.simulation().is_some()
     }
 
     /// Does one batch; false if there was nothing to do.
@@ -173,9 +184,7 @@ impl<F: Fold> Lane<F> {
         if !self.loaded {
             self.load().await?;
         }
-        if self.reader.errands_rung(self.number) {
-            self.errands = keep::errands(self.reader.store.read(), self.number).await?;
-        }
+        self.look().await?;
         if let Some(request) = self.reader.next_request(self.number) {
             self.serve(request).await;
             return Ok(true);
@@ -301,9 +310,15 @@ impl<F: Fold> Lane<F> {
 
     /// Visits some profiles on the oldest errand that the present progress has reached.
     async fn visit(&mut self) -> Result<bool, FeedError> {
-        let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
+        if self.errands.is_empty() {
+            return Ok(false);
+        }
         let reader = self.reader.clone();
         let tx = self.begin().await?;
+        // Another process may have come further with them, or to their end.
+        let errands = keep::errands(&tx, self.number).await?;
+        self.take_errands(errands, &BTreeSet::new());
+        let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
         let keys = keep::next_visits(&tx, self.number, &errand, MOST_RECORDS).await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;

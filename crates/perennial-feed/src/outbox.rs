@@ -61,7 +61,8 @@ impl Outbox {
     /// The task that sends what is left for `target`.
     pub fn task(&self, target: &'static str, deliver: impl Deliver, stop: &CancellationToken) -> Task {
         let name = format!("{} outbox {target}", self.service);
-        let listener = self.bell.listener(name.clone(), [outbox_topic(&self.service, target)]);
+        let topics = [outbox_topic(&self.service, target)];
+        let listener = self.bell.listener(name.clone(), topics).beside_others(&self.store);
         let (outbox, stop) = (self.clone(), stop.clone());
         let work = async move {
             let mut failures: u32 = 0;

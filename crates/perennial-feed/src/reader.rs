@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use perennial_api::feed::v1 as wire;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
@@ -74,8 +73,6 @@ pub struct Reader<F: Fold> {
     pub(crate) receipts: Option<PrivacyServiceClient<Transport>>,
     pub(crate) clock: Clock,
     pub(crate) bell: Bell,
-    /// How long a lane waits at most where other processes' commits do not ring here.
-    pub(crate) poll: Duration,
     /// Changes whenever a lane of this process has come further.
     pub(crate) moved: watch::Sender<u64>,
     held: AtomicI64,
@@ -88,7 +85,8 @@ pub struct Reader<F: Fold> {
 #[derive(Default)]
 struct Desk {
     requests: BTreeMap<i64, VecDeque<Request>>,
-    errands: BTreeSet<i64>,
+    /// Errands that were begun here, by lane.
+    errands: BTreeMap<i64, BTreeSet<String>>,
     done: Vec<(String, oneshot::Sender<()>)>,
 }
 
@@ -116,7 +114,6 @@ impl<F: Fold> Reader<F> {
             clock,
             bell,
             rests: AtomicBool::new(false),
-            poll: Duration::from_millis(250),
             moved: watch::Sender::new(0),
             held: AtomicI64::new(i64::MAX),
             desk: Mutex::default(),
@@ -154,7 +151,7 @@ impl<F: Fold> Reader<F> {
                 let demands = partitions.iter().map(|it| self.feed.demand_topic(*it));
                 let topics: Vec<Topic> = feeds.chain(demands).chain([self.desk_topic(number)]).collect();
                 let name = format!("{} lane {number}", self.name);
-                let listener = self.bell.listener(name.clone(), topics);
+                let listener = self.bell.listener(name.clone(), topics).beside_others(&self.store);
                 let lane = Lane::new(self.clone(), number, &partitions, listener);
                 let task: Task = (name, Box::pin(lane.run(stop.clone())));
                 task
@@ -217,7 +214,7 @@ impl<F: Fold> Reader<F> {
         {
             let mut desk = self.desk();
             for lane in (0_i64..).take(lanes) {
-                desk.errands.insert(lane);
+                desk.errands.entry(lane).or_default().insert(name.to_owned());
                 let (done, hear) = oneshot::channel();
                 desk.done.push((name.to_owned(), done));
                 heard.push(hear);
@@ -227,8 +224,8 @@ impl<F: Fold> Reader<F> {
         heard
     }
 
-    pub(crate) fn errands_rung(&self, lane: i64) -> bool {
-        self.desk().errands.remove(&lane)
+    pub(crate) fn errands_rung(&self, lane: i64) -> BTreeSet<String> {
+        self.desk().errands.remove(&lane).unwrap_or_default()
     }
 
     pub(crate) fn errand_done(&self, name: &str) {

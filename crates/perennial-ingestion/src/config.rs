@@ -18,6 +18,9 @@ pub struct Config {
     pub max_batch_events: usize,
     /// Most events that may wait to be written before senders are told to wait (429).
     pub max_waiting_events: usize,
+    /// Most live events a second of one workspace, over ten seconds and all replicas, before its senders are told to wait
+    /// (429); 0 sets no limit. Imports and our own services are not counted.
+    pub max_events_per_second: u64,
     /// An event older than this at receipt is history: it changes state, but starts and sends nothing. Seconds.
     pub live_max_age_s: u64,
     /// Reporting currency of workspaces that decided nothing; empty: that of the first amount they send.
@@ -77,6 +80,7 @@ impl Default for Config {
             max_body_bytes: 4 * 1024 * 1024,
             max_batch_events: 2_500,
             max_waiting_events: 50_000,
+            max_events_per_second: 0,
             live_max_age_s: 3_600,
             currency: None,
             default_margin_per_mille: 400,

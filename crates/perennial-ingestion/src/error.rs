@@ -6,6 +6,7 @@ use perennial_types::{Detail, Fault, InvalidName, Kind};
 use std::time::Duration;
 
 use crate::domain::intake::BodyFault;
+use crate::domain::plan::PlanFault;
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -25,6 +26,14 @@ pub enum Error {
     /// More waits to be written than fits.
     #[error("more events wait than can be written: send these again in a second")]
     Busy,
+    /// The workspace sends more than it may.
+    #[error("this workspace may send {per_second} events a second: send these again in {} seconds", wait.as_secs())]
+    TooFast {
+        /// What it may send.
+        per_second: u64,
+        /// When it may again.
+        wait: Duration,
+    },
     /// A request's body cannot be used.
     #[error(transparent)]
     Body(#[from] BodyFault),
@@ -40,6 +49,12 @@ pub enum Error {
     /// There is no such key.
     #[error("key {0:?} does not exist: list the workspace's keys")]
     NoKey(String),
+    /// The workspace has no tracking plan.
+    #[error("this workspace has no tracking plan: apply one")]
+    NoPlan,
+    /// A definition is no tracking plan.
+    #[error(transparent)]
+    Plan(#[from] PlanFault),
     /// A field of a request is wrong.
     #[error("{field} {problem}")]
     Field {
@@ -77,9 +92,11 @@ impl Fault for Error {
             Self::Store(error) if !error.is_transient() => Kind::Internal,
             Self::Feed(error) if !error.is_transient() => Kind::Internal,
             Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
-            Self::Busy => Kind::Exhausted,
-            Self::Body(_) | Self::Field { .. } => Kind::Invalid,
-            Self::NoProfile(_) | Self::NoErasure(_) | Self::NoProduct(_) | Self::NoKey(_) => Kind::NotFound,
+            Self::Busy | Self::TooFast { .. } => Kind::Exhausted,
+            Self::Body(_) | Self::Plan(_) | Self::Field { .. } => Kind::Invalid,
+            Self::NoProfile(_) | Self::NoErasure(_) | Self::NoProduct(_) | Self::NoKey(_) | Self::NoPlan => {
+                Kind::NotFound
+            }
             Self::CurrencyFixed(_) => Kind::Precondition,
             Self::Random => Kind::Internal,
         }
@@ -90,11 +107,14 @@ impl Fault for Error {
             Self::Store(_) | Self::Feed(_) => "EVENT_LOG_UNAVAILABLE",
             Self::NotCommitted => "EVENTS_NOT_COMMITTED",
             Self::Busy => "TOO_MANY_EVENTS_WAITING",
+            Self::TooFast { .. } => "RATE_EXCEEDED",
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
             Self::NoErasure(_) => "ERASURE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
             Self::NoKey(_) => "KEY_NOT_FOUND",
+            Self::NoPlan => "TRACKING_PLAN_NOT_FOUND",
+            Self::Plan(_) => "TRACKING_PLAN_WRONG",
             Self::Field { .. } => "INVALID_ARGUMENT",
             Self::CurrencyFixed(_) => "CURRENCY_FIXED",
             Self::Random => "NO_RANDOM_NUMBERS",
@@ -106,6 +126,7 @@ impl Fault for Error {
             Self::Busy | Self::NotCommitted | Self::Store(_) | Self::Feed(_) => {
                 vec![Detail::Retry { after: Duration::from_secs(1) }]
             }
+            Self::TooFast { wait, .. } => vec![Detail::Retry { after: *wait }],
             Self::Field { field, problem } => {
                 vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
             }
@@ -113,7 +134,11 @@ impl Fault for Error {
             Self::NoErasure(id) => vec![Detail::Resource { kind: "Erasure", name: id.clone() }],
             Self::NoProduct(id) => vec![Detail::Resource { kind: "Product", name: id.clone() }],
             Self::NoKey(name) => vec![Detail::Resource { kind: "Key", name: name.clone() }],
-            Self::Body(_) | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
+            Self::Plan(fault) => {
+                let name = "tracking_plan.definition".to_owned();
+                vec![Detail::Field { name, problem: fault.to_string() }]
+            }
+            Self::Body(_) | Self::NoPlan | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
         }
     }
 }

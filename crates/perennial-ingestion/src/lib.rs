@@ -2,6 +2,8 @@
 //! profiles, consent, the catalogue and the durable log that every other service reads.
 
 mod app;
+#[doc(hidden)]
+pub mod checks;
 mod config;
 mod domain;
 mod error;
@@ -13,6 +15,7 @@ mod store;
 use perennial_api::access::v1::access_service_server::AccessServiceServer;
 use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
+use perennial_api::ingestion::v1::quality_service_server::QualityServiceServer;
 use perennial_api::profile::v1::privacy_service_server::PrivacyServiceServer;
 use perennial_api::profile::v1::profile_service_server::ProfileServiceServer;
 use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind};
@@ -47,6 +50,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let mut service = Service::new(NAME)
         .grpc(perennial_rpc::server!(AccessServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(IngestionServiceServer::new(edge.clone())))
+        .grpc(perennial_rpc::server!(QualityServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(PrivacyServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(CatalogServiceServer::new(edge)))

@@ -44,7 +44,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
     let reader = Reader::new(ReaderParts {
         fold: worker::Orders,
         feed: feed.clone(),
-        store,
+        store: store.clone(),
         sources: vec![host.mesh.source("ingestion")],
         facts: None,
         receipts: Some(host.mesh.transport("perennial.profile.v1.PrivacyService")),
@@ -57,7 +57,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         .feed(feed)
         .reader(reader)
         .tasks(move |stop| {
-            let listener = bell.listener("loyalty coupons", [app::App::topic()]);
+            let listener = bell.listener("loyalty coupons", [app::App::topic()]).beside_others(&store);
             vec![("loyalty coupons".to_owned(), Box::pin(worker::end_coupons(app, listener, stop.clone())))]
         });
     Ok(service)

@@ -26,6 +26,9 @@ pub struct Config {
     pub maildir: MaildirConfig,
     /// The server of `smtp`.
     pub smtp: SmtpConfig,
+    /// On PostgreSQL, where other processes may be handing messages over, too: one that was begun this many seconds ago is
+    /// given up. Longer than any hand-over takes.
+    pub hand_over_timeout_s: u64,
     /// Signs links and hashes addresses. Empty: one is made at the first start and kept in the database. Links sent
     /// with another one stop working.
     pub link_secret: Secret,
@@ -41,6 +44,7 @@ impl Default for Config {
             transport: TransportKind::Maildir,
             maildir: MaildirConfig::default(),
             smtp: SmtpConfig::default(),
+            hand_over_timeout_s: 600,
             link_secret: Secret::default(),
         }
     }

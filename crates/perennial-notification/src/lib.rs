@@ -40,9 +40,6 @@ pub use config::{Config, MaildirConfig, ShopConfig, TransportKind};
 /// The service's short name.
 pub const NAME: &str = "notification";
 
-/// How long another process may take over a hand-over before it counts as gone.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 /// The whole schema.
 #[must_use]
 pub fn migrations() -> Vec<Migration> {
@@ -67,11 +64,12 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         head,
     });
     let privacy = host.mesh.transport("perennial.profile.v1.PrivacyService");
-    let patience = (store.backend() == Backend::Postgres).then_some(PATIENCE);
+    let patience = Duration::from_secs(config.hand_over_timeout_s);
+    let patience = (store.backend() == Backend::Postgres).then_some(patience);
     let reader = Reader::new(ReaderParts {
         fold: Consents::new(store.clone(), clock.clone(), app.signer(), privacy.clone()),
         feed: feed.clone(),
-        store,
+        store: store.clone(),
         sources: vec![host.mesh.source("ingestion")],
         facts: None,
         receipts: Some(privacy),
@@ -92,7 +90,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         .feed(feed)
         .reader(reader)
         .tasks(move |stop| {
-            let listener = bell.listener("notification messages", [App::topic()]);
+            let listener = bell.listener("notification messages", [App::topic()]).beside_others(&store);
             let send: perennial_feed::Task =
                 ("notification messages".to_owned(), Box::pin(courier.run(listener, stop.clone())));
             vec![send, app.outbox().task(INGESTION, ingestion, stop)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use perennial_api::clock::v1::clock_service_server::ClockService;
-use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, GetClockStatusRequest};
+use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, FeedNews, GetClockStatusRequest};
 use perennial_feed::Bell;
 use perennial_rpc::time;
 use perennial_types::SimulatedClock;
@@ -13,6 +13,8 @@ use tonic::{Request, Response, Status};
 pub struct Hand {
     pub clock: SimulatedClock,
     pub bell: Bell,
+    /// The feeds that are served here.
+    pub feeds: Vec<String>,
 }
 
 impl Hand {
@@ -20,6 +22,9 @@ impl Hand {
         // Activity first: what happens in between is seen as a change by the next question.
         let activity = self.bell.activity();
         let quiet = self.bell.is_quiet();
+        let news = |(feed, count)| FeedNews { feed, count };
+        let told = self.feeds.iter().map(|it| news((it.clone(), self.bell.rings(it)))).collect();
+        let heard = self.bell.hearsay().into_iter().map(news).collect();
         if let Some(busy) = self.bell.busy() {
             tracing::debug!(busy, "not quiet");
         }
@@ -28,6 +33,8 @@ impl Hand {
             quiet,
             activity,
             next_due_time: self.bell.next_due().map(time::to_wire),
+            told,
+            heard,
         }
     }
 }
@@ -50,7 +57,9 @@ impl ClockService for Hand {
     ) -> Result<Response<ClockStatus>, Status> {
         let to = time::required(request.get_ref().now.as_ref(), "now")?;
         self.clock.advance(to);
-        self.bell.clock_moved();
+        if !request.get_ref().hold {
+            self.bell.clock_moved();
+        }
         Ok(Response::new(self.status()))
     }
 }

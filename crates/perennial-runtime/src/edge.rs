@@ -29,7 +29,8 @@ use crate::telemetry;
 use crate::tls::Presented;
 
 /// Calls that wait for news, and would keep a process from ending.
-const LONG_POLLS: [&str; 1] = ["/perennial.feed.v1.FeedService/Read"];
+const LONG_POLLS: [&str; 2] =
+    ["/perennial.feed.v1.FeedService/Read", "/perennial.feed.v1.FeedService/AwaitNews"];
 const WATCHES: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
 
 /// Services that ask nobody who they are and are never refused.

@@ -12,6 +12,7 @@ mod guard;
 mod host;
 mod load;
 mod mesh;
+mod replicas;
 mod secret;
 mod serve;
 mod service;

@@ -120,6 +120,16 @@ impl Mesh {
         Source::new(service, self.feed(service), self.runs_here(service))
     }
 
+    /// The feeds that were asked for and are served in another process.
+    pub(crate) fn distant_feeds(&self) -> Vec<String> {
+        let wanted = self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let feeds = wanted.iter().filter_map(|it| match it {
+            Name::Feed(service) => Some(service.clone()),
+            Name::Service(_) => None,
+        });
+        feeds.filter(|it| !self.runs_here(it)).collect()
+    }
+
     /// Whether a service runs in this process, by its short name.
     #[must_use]
     pub fn runs_here(&self, service: &str) -> bool {

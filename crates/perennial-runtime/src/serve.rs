@@ -22,6 +22,7 @@ use crate::clock::Hand;
 use crate::config::ServerConfig;
 use crate::edge::{Door, Edge, Rules};
 use crate::guard::Guard;
+use crate::replicas::Replicas;
 use crate::service::Starter;
 use crate::tasks::Tasks;
 use crate::web::{self, Ready};
@@ -61,12 +62,21 @@ impl Process {
         let reporter = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let mut own = Service::new("process").grpc(health_server);
+        let feeds: Vec<_> = services.iter().filter_map(|it| it.feed.clone()).collect();
+        let names: Vec<String> = feeds.iter().map(|it| it.name().to_owned()).collect();
         if let Some(hand) = host.clock.simulation() {
-            let hand = Hand { clock: hand.clone(), bell: host.bell.clone() };
+            let hand = Hand { clock: hand.clone(), bell: host.bell.clone(), feeds: names.clone() };
             own = own.grpc(perennial_rpc::server!(ClockServiceServer::new(hand)));
         }
+        for feed in host.mesh.distant_feeds() {
+            let (source, bell) = (host.mesh.source(&feed), host.bell.clone());
+            own = own.tasks(move |stop| vec![perennial_feed::ear(source, bell, stop)]);
+        }
+        if host.cache.is_shared() && !names.is_empty() {
+            let replicas = Replicas::new(names, host.bell.clone(), host.cache.clone());
+            own = own.task("replicas", move |stop| replicas.run(stop));
+        }
 
-        let feeds: Vec<_> = services.iter().filter_map(|it| it.feed.clone()).collect();
         let readers = services.iter().flat_map(|it| it.readers.clone()).collect();
         for feed in &feeds {
             host.mesh.add_feed(feed.name());

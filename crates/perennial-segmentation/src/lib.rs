@@ -58,7 +58,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         cache: host.cache.clone(),
         profiles: perennial_rpc::client!(ProfileServiceClient::new(profiles)),
     });
-    let listener = bell.listener("segmentation backfill", [App::backfill_topic()]);
+    let listener = bell.listener("segmentation backfill", [App::backfill_topic()]).beside_others(&app.store);
     let backfill = app.clone();
     let (cache, own) = (host.cache.clone(), feed.clone());
     Ok(Service::new(NAME)

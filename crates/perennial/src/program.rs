@@ -7,7 +7,9 @@ use perennial_runtime::{Host, Mesh, Process, Telemetry, TelemetryConfig};
 use perennial_types::Workspace;
 
 use crate::cli::{Cli, Command, Common, Export, Score};
-use crate::commands::{apply, describe, explain, get, imports, keys, parked, pause, person, score, status};
+use crate::commands::{
+    apply, describe, explain, get, imports, keys, parked, pause, person, rejected, score, status,
+};
 use crate::compose::{ALL, chosen, compose};
 use crate::config::Config;
 use crate::embedded::{self, Simulated, caught_up};
@@ -145,7 +147,13 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
         return remote(config, address, workspace, common, command).await;
     }
     let Some(path) = folder_of(&config, common) else {
-        bail!("the databases are shared: say where a server answers with --addr or PERENNIAL_ADDR");
+        if config.process.peers.is_empty() {
+            bail!(
+                "the databases are shared: say where a server answers with --addr or PERENNIAL_ADDR, or where each \
+                 service does in [peers]"
+            );
+        }
+        return elsewhere(config, workspace, common, command).await;
     };
     if !path.exists() && !matches!(command, Command::Import(_) | Command::Keys(_) | Command::Apply { .. }) {
         bail!(
@@ -192,7 +200,7 @@ fn listening(command: &Command) -> Vec<&'static str> {
 /// The consumers a command needs.
 fn active(command: &Command) -> Vec<&'static str> {
     match command {
-        Command::Import(_) | Command::Keys(_) => vec!["ingestion"],
+        Command::Import(_) | Command::Keys(_) | Command::Rejected(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
         Command::Erase { .. } => vec!["ingestion", "scoring", "segmentation"],
         Command::Score(
@@ -211,16 +219,30 @@ async fn remote(
     common: &Common,
     command: Command,
 ) -> anyhow::Result<()> {
+    let mut config = config;
+    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    config.process.peers = ALL.iter().map(|it| ((*it).to_owned(), url.clone())).collect();
+    // Whatever else goes wrong later has nothing to do with the address.
+    drop(Mesh::new(&config.process, &[]).with_context(|| {
+        format!("{address:?} is no address of a server: use one such as localhost:50051")
+    })?);
+    elsewhere(config, workspace, common, command).await
+}
+
+/// On the servers that `[peers]` names.
+async fn elsewhere(
+    config: Config,
+    workspace: Workspace,
+    common: &Common,
+    command: Command,
+) -> anyhow::Result<()> {
     let mut process = config.process;
-    let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    process.peers = ALL.iter().map(|it| ((*it).to_owned(), address.clone())).collect();
     if let Some(key) = &common.key {
         process.server.token = key.clone();
     }
     // Fitting a model or previewing a rule may take longer than an ordinary call.
     process.server.deadline = process.server.deadline.max(std::time::Duration::from_secs(600));
-    let mesh = Mesh::new(&process, &[])
-        .with_context(|| format!("{address:?} is no address of a server: use one such as localhost:50051"))?;
+    let mesh = Mesh::new(&process, &[])?;
     let session = Session::new(mesh, workspace, common.output);
     execute(&session, command, None, None).await
 }
@@ -261,6 +283,7 @@ async fn execute(
             person::export(session, &person, file.as_deref()).await
         }
         Command::Erase { person, yes } => person::erase(session, &person, yes).await,
+        Command::Rejected(what) => rejected::run(session, what).await,
         Command::Serve { .. } | Command::Migrate | Command::Config { .. } | Command::Demo(_) => {
             bail!("this command does not ask a server")
         }

@@ -6,6 +6,7 @@ use perennial_api::campaign::v1::campaign_service_client::CampaignServiceClient;
 use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
+use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
 use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
@@ -76,6 +77,12 @@ impl Session {
     #[must_use]
     pub fn access(&self) -> AccessServiceClient<Transport> {
         client!(AccessServiceClient::new(self.mesh.transport("perennial.access.v1.AccessService")))
+    }
+
+    /// The tracking plan, and events that were refused.
+    #[must_use]
+    pub fn quality(&self) -> QualityServiceClient<Transport> {
+        client!(QualityServiceClient::new(self.mesh.transport("perennial.ingestion.v1.QualityService")))
     }
 
     /// Profiles.

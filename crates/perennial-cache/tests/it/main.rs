@@ -195,3 +195,17 @@ async fn what_was_read_before_a_change_is_not_kept_after_it() {
         assert_eq!(kept, (bytes("newer"), false));
     }
 }
+
+#[tokio::test]
+async fn a_count_is_the_sum_of_all_who_counted() {
+    for cache in caches() {
+        let workspace = workspace();
+        let other = cache.clone();
+        assert_eq!(cache.add(&workspace, "events/1", 3, LONG).await, 3);
+        assert_eq!(other.add(&workspace, "events/1", 4, LONG).await, 7);
+        assert_eq!(cache.add(&workspace, "events/2", 1, LONG).await, 1);
+    }
+    let away = Config { url: "redis://127.0.0.1:1/".to_owned(), ..Config::default() };
+    let away = Cache::open(&away).unwrap();
+    assert_eq!(away.add(&workspace(), "events/1", 3, LONG).await, 0);
+}

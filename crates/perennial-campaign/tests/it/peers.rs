@@ -61,7 +61,7 @@ impl Taken {
     pub fn ingest(&self, request: ingestion::IngestEventsRequest) -> ingestion::IngestEventsResponse {
         let accepted = ingestion::EventOutcome {
             result: ingestion::event_outcome::Result::Accepted.into(),
-            reason: String::new(),
+            ..Default::default()
         };
         let outcomes = vec![accepted; request.events.len()];
         self.look().events.extend(request.events);

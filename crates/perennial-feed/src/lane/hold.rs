@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perennial_store::{DatabaseTransaction, Store};
+use perennial_store::{Backend, DatabaseTransaction, Store};
 
 use super::{Fetched, Lane, store_fault};
 use crate::batch::Outcome;
-use crate::keep::{self, Key, Move};
+use crate::bell::LOOK;
+use crate::keep::{self, Errand, Key, Move};
 use crate::{FeedError, Fold, Progress, erasure};
 
 impl<F: Fold> Lane<F> {
@@ -30,12 +31,45 @@ impl<F: Fold> Lane<F> {
             }
         }
         self.next_due = reader.unless_resting(keep::next_due(&tx, self.number).await?);
-        self.errands = keep::errands(&tx, self.number).await?;
+        let errands = keep::errands(&tx, self.number).await?;
         Store::commit(tx).await?;
+        self.take_errands(errands, &BTreeSet::new());
+        self.looked = reader.clock.now();
         self.parked = reader.parked_in(&partitions).await?;
-        self.heard.clear();
+        self.asked.clear();
         self.loaded = true;
         Ok(())
+    }
+
+    /// Looks up errands that were begun here; and, where other processes may have begun some or set timers, those too.
+    pub(super) async fn look(&mut self) -> Result<(), FeedError> {
+        let rung = self.reader.errands_rung(self.number);
+        let shared =
+            self.reader.store.backend() == Backend::Postgres && self.reader.clock.simulation().is_none();
+        let now = self.reader.clock.now();
+        let looks = shared && self.looked.checked_add(LOOK).is_ok_and(|it| it <= now);
+        if !rung.is_empty() || looks {
+            let errands = keep::errands(self.reader.store.read(), self.number).await?;
+            self.take_errands(errands, &rung);
+        }
+        if looks {
+            self.next_due = keep::next_due(self.reader.store.read(), self.number).await?;
+            self.looked = now;
+        }
+        Ok(())
+    }
+
+    /// Takes errands as they are written down. Those that were known, or rung for, and are there no more are done: by
+    /// another process.
+    pub(super) fn take_errands(&mut self, errands: Vec<Errand>, rung: &BTreeSet<String>) {
+        let known = std::mem::replace(&mut self.errands, errands);
+        let names: BTreeSet<&str> =
+            known.iter().map(|it| it.name.as_str()).chain(rung.iter().map(String::as_str)).collect();
+        for name in names {
+            if !self.errands.iter().any(|it| it.name == name) {
+                self.reader.errand_done(name);
+            }
+        }
     }
 
     /// Begins a transaction that holds this lane, or fails if the lane has moved without us: then everything in memory

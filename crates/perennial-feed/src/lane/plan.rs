@@ -7,8 +7,9 @@ use perennial_types::{Timestamp, from_micros, micros};
 use tonic::Code;
 use tracing::warn;
 
-use super::{Lane, MOST_RECORDS, Part};
+use super::{Asked, Lane, MOST_RECORDS, Part};
 use crate::batch::{Incoming, PartitionBatch};
+use crate::bell::LOOK;
 use crate::{FeedError, Fold, Progress, Record};
 
 impl<F: Fold> Lane<F> {
@@ -28,7 +29,7 @@ impl<F: Fold> Lane<F> {
         let wanted: BTreeMap<u16, Option<Timestamp>> =
             self.parts.keys().map(|it| (*it, self.wanted(*it, now))).collect();
         for (index, source) in self.reader.clone().sources.iter().enumerate() {
-            let rung = self.rings(source).then(|| self.reader.bell.rings(&source.name));
+            let rung = self.reader.bell.last_ring(&source.name, self.parts.keys().copied());
             let (mut cursors, mut missing, mut drained) = (Vec::new(), Vec::new(), true);
             for (partition, part) in &self.parts {
                 let Some(fetched) = part.sources.get(index) else { continue };
@@ -53,9 +54,12 @@ impl<F: Fold> Lane<F> {
                     complete_after,
                 });
             }
-            let heard = rung.map(|rung| (rung, missing));
-            if cursors.is_empty() || (drained && heard.is_some() && self.heard.get(&index) == heard.as_ref())
-            {
+            let asks = Asked { rung, missing };
+            let fresh = |at: Timestamp| {
+                self.rings_always(source) || at.checked_add(LOOK).is_ok_and(|until| until > now)
+            };
+            let known = self.asked.get(&index).is_some_and(|(it, at)| *it == asks && fresh(*at));
+            if cursors.is_empty() || (drained && known) {
                 continue;
             }
             let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
@@ -71,7 +75,7 @@ impl<F: Fold> Lane<F> {
                 Ok(answer) => {
                     self.receive(index, &source.name, answer.into_inner())?;
                     // Asked for once, completeness rings when it is there.
-                    self.heard.extend(heard.map(|it| (index, it)));
+                    self.asked.insert(index, (asks, now));
                 }
                 Err(status) => {
                     let (feed, reason) = (source.name.to_string(), status.message().to_owned());

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::domain::agreement::Rule;
 use crate::domain::settings::{Rates, Settings};
 use crate::error::{Error, Result};
 use crate::store::settings::{self, Decided};
@@ -41,6 +42,10 @@ pub struct Change {
     pub default_margin_per_mille: Option<i64>,
     /// IANA zone.
     pub time_zone: Option<String>,
+    /// BCP 47 locale.
+    pub locale: Option<String>,
+    /// What makes consent, in place of all that was said of it before.
+    pub consent_rules: Option<Vec<Rule>>,
     /// Rates to add or replace.
     pub rates: Rates,
 }
@@ -107,6 +112,8 @@ impl Book {
                 .default_margin_per_mille
                 .unwrap_or(config.default_margin_per_mille),
             time_zone: decided.time_zone.unwrap_or_else(|| config.time_zone.clone()),
+            locale: decided.locale.unwrap_or_default(),
+            consent_rules: decided.consent_rules,
             rates: decided.rates,
         };
         let kept = Kept { settings: Arc::new(settings), fixed: currency.is_some(), read: Instant::now() };
@@ -154,6 +161,8 @@ impl Book {
         decided.default_margin_per_mille =
             change.default_margin_per_mille.or(decided.default_margin_per_mille);
         decided.time_zone = change.time_zone.or(decided.time_zone);
+        decided.locale = change.locale.or(decided.locale);
+        decided.consent_rules = change.consent_rules.unwrap_or(decided.consent_rules);
         decided.rates = change.rates;
         settings::write(&tx, workspace, &decided).await?;
         Store::commit(tx).await?;

@@ -207,7 +207,7 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn watch_catalogue(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let listener = self.bell.listener("ingestion catalogue", [topic()]);
+        let listener = self.bell.listener("ingestion catalogue", [topic()]).beside_others(&self.store);
         while !stop.is_cancelled() {
             let later = |by| self.clock.now().checked_add(by).unwrap_or(Timestamp::MAX);
             let next = match self.settle_due(&stop).await {

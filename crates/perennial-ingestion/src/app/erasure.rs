@@ -283,8 +283,11 @@ impl App {
         let mut found = Vec::new();
         let mut before = None;
         loop {
-            let page = rejected::list(db, workspace, before, PAGE).await?;
-            let named = page.iter().filter(|it| wanted.is_in(&it.body) || wanted.is_in(&it.problem.reason));
+            let page = rejected::list(db, workspace, None, before, PAGE).await?;
+            let texts = |it: &rejected::Rejected| {
+                [Some(it.body.clone()), it.fixed.clone(), Some(it.problem.reason.clone())]
+            };
+            let named = page.iter().filter(|it| texts(it).into_iter().flatten().any(|it| wanted.is_in(&it)));
             found.extend(named.map(|it| it.id));
             match page.last() {
                 Some(last) if page.len() as u64 == PAGE => {

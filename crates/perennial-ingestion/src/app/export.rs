@@ -57,10 +57,12 @@ fn nested(text: &str) -> serde_json::Value {
 fn shown(it: &Profile, settings: &Settings) -> String {
     let identifiers: Vec<_> =
         it.identifiers.iter().map(|it| json!({ "kind": it.kind.as_str(), "value": it.value })).collect();
-    let consents = it.person.consents().into_iter().map(|(channel, purpose, given)| {
+    let consents = it.person.consents(&settings.consent_rules).into_iter().map(|(channel, purpose, it)| {
+        let by = it.by.as_ref();
         json!({
-            "channel": channel.as_str(), "purpose": purpose.as_str(), "granted": given.granted,
-            "source": given.source, "at": given.at,
+            "channel": channel.as_str(), "purpose": purpose.as_str(), "granted": it.granted,
+            "source": by.map(|it| &it.source), "at": by.map(|it| it.at), "asked": it.asked,
+            "wording": by.and_then(|it| it.wording.as_ref()), "proof": by.and_then(|it| it.proof.as_ref()),
         })
     });
     json!({
@@ -68,8 +70,10 @@ fn shown(it: &Profile, settings: &Settings) -> String {
         "merged_into": it.merged_into.map(|it| it.to_string()), "identifiers": identifiers,
         "email": it.person.email(&it.identifiers), "phone": it.person.phone(&it.identifiers),
         "traits": it.person.traits(true), "consents": consents.collect::<Vec<_>>(),
-        "time_zone": it.person.zone(&settings.time_zone).0, "locale": it.person.locale(),
-        "draw_key": it.draw_key,
+        "time_zone": it.person.zone(&settings.time_zone).0, "locale": it.person.locale(&settings.locale).0,
+        "region": it.person.region().0, "draw_key": it.draw_key,
+        // All of it once more as it is kept, earlier statements included.
+        "kept": serde_json::to_value(&it.person).unwrap_or_default(),
     })
     .to_string()
 }

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use perennial_store::Store;
-use perennial_types::{Currency, Identifier, IdentifierKind, ProfileId, Workspace};
+use perennial_types::{Currency, Identifier, IdentifierKind, ProfileId, Timestamp, Workspace};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -10,20 +10,26 @@ use uuid::Uuid;
 
 use super::App;
 use super::pass::{Taken, partition};
+use super::quality::listed;
 use super::queue::Job;
 use crate::domain::call::{CallKind, Label, Shared};
+use crate::domain::commerce::known;
 use crate::domain::event::{Event, Meaning};
 use crate::domain::flat::Flat;
 use crate::domain::identity;
 use crate::domain::intake::Envelope;
 use crate::domain::normalise::{Arrival, former, key, normalise};
 use crate::domain::orders::named_currency;
-use crate::domain::problem::{Problem, shortened};
+use crate::domain::plan::Plan;
+use crate::domain::problem::Problem;
 use crate::domain::settings::Settings;
 use crate::error::{Error, Result};
 use crate::store::counters::Count;
 use crate::store::rejected::Rejected;
-use crate::store::{counters, profiles, rejected};
+use crate::store::{counters, plans, profiles, rejected};
+
+/// How many times as long an event of a service may be as one over a write key.
+const TRUSTED: usize = 8;
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Sheet<'a> {
     pub kind: Option<CallKind>,
     /// The event as it was sent.
     pub json: &'a str,
+    /// It came before, was refused, and comes again: its time is told as of then.
+    pub first_received: Option<Timestamp>,
 }
 
 /// Events of one workspace.
@@ -64,31 +72,48 @@ impl App {
     /// is listed with its reason.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too much waits; [`Error::NotCommitted`] or the database's refusal if it is not certain that
-    /// all is in the log: send the same again.
+    /// [`Error::TooFast`] if the workspace sends more than it may; [`Error::Busy`] if too much waits;
+    /// [`Error::NotCommitted`] or the database's refusal if it is not certain that all is in the log: send the same again.
     pub async fn ingest(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
+        if !batch.historical && !batch.trusted {
+            self.rate.count(&batch.workspace, batch.sheets.len()).await?;
+        }
+        self.queues.reserve(batch.sheets.len())?;
+        self.take(batch).await
+    }
+
+    /// The same for who can wait: where too much waits, it waits for room.
+    ///
+    /// # Errors
+    /// As [`App::ingest`], but never [`Error::TooFast`] or [`Error::Busy`].
+    pub async fn ingest_when_room(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
+        self.queues.reserve_when_room(batch.sheets.len()).await;
+        self.take(batch).await
+    }
+
+    /// Takes events in for which there is room.
+    async fn take(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
         let many = batch.sheets.len();
-        self.queues.reserve(many)?;
         let _room = Room { app: self, events: many };
         let settings = self.settings(&batch).await?;
-        let arrival = Arrival {
-            received: self.clock.now(),
-            historical: batch.historical,
-            max_age: self.max_age,
-            trusted: batch.trusted,
-        };
+        let plan = self.plans.of(&batch.workspace).await?;
+        let arrival = self.arrival(batch.historical, batch.trusted);
         let mut outcomes: Vec<Option<Outcome>> = vec![None; many];
         let mut good = Vec::with_capacity(many);
         let mut listed = Vec::new();
+        let mut observed = Vec::new();
         for (n, sheet) in batch.sheets.iter().enumerate() {
-            match self.understand(sheet, &batch.envelope.shared, arrival, &settings) {
+            match self.understand(sheet, &batch.envelope.shared, arrival, &settings, plan.as_deref()) {
                 Ok(mut event) => {
                     event.body = batch.envelope.logged(sheet.json);
                     listed.extend(event.warnings.iter().map(|it| warning(&settings, &event, it)));
+                    observed.extend(
+                        std::mem::take(&mut event.observed).into_iter().map(|it| (n, event.name.clone(), it)),
+                    );
                     good.push((n, event));
                 }
                 Err(problem) => {
-                    listed.push(refusal(&settings, sheet, arrival, &problem));
+                    listed.extend(refusal(&settings, &batch, sheet, arrival, &problem));
                     outcomes[n] = Some(Outcome::Rejected(problem));
                 }
             }
@@ -100,7 +125,7 @@ impl App {
                 Taken::Accepted => Outcome::Accepted,
                 Taken::Duplicate => Outcome::Duplicate,
                 Taken::Rejected(problem) => {
-                    listed.push(refusal(&settings, &batch.sheets[n], arrival, &problem));
+                    listed.extend(refusal(&settings, &batch, &batch.sheets[n], arrival, &problem));
                     Outcome::Rejected(problem)
                 }
                 Taken::Forgotten => {
@@ -110,7 +135,10 @@ impl App {
                 Taken::Elsewhere(_) => return Err(Error::NotCommitted),
             });
         }
-        self.list(&batch.workspace, listed).await?;
+        // A repetition is no further violation.
+        observed.retain(|(n, ..)| outcomes[*n] == Some(Outcome::Accepted));
+        let observed: Vec<_> = observed.into_iter().map(|(_, name, problem)| (name, problem)).collect();
+        self.list(&batch.workspace, listed, &observed, arrival.received).await?;
         let outcomes: Vec<Outcome> =
             outcomes.into_iter().collect::<Option<_>>().ok_or(Error::NotCommitted)?;
         self.measure(&outcomes);
@@ -126,18 +154,35 @@ impl App {
         );
     }
 
-    fn understand(
+    /// What an event means, if it means anything.
+    pub(super) fn understand(
         &self,
         sheet: &Sheet<'_>,
         shared: &Shared<'_>,
         arrival: Arrival,
         settings: &Settings,
+        plan: Option<&Plan>,
     ) -> std::result::Result<Event, Problem> {
-        if sheet.json.len() > self.limits.event_bytes {
-            let reason = format!("it has {} bytes, more than {}", sheet.json.len(), self.limits.event_bytes);
+        // Services and imports tell orders of many lines, and are no strangers.
+        let most = self.limits.event_bytes * if arrival.trusted { TRUSTED } else { 1 };
+        if sheet.json.len() > most && sheet.first_received.is_none() {
+            let reason = format!("it has {} bytes, more than {most}", sheet.json.len());
             return Err(Problem::new("event", reason, "send less in one event"));
         }
-        normalise(sheet.kind, sheet.json, shared, arrival, settings)
+        let received = sheet.first_received.unwrap_or(arrival.received);
+        let mut event = normalise(sheet.kind, sheet.json, shared, Arrival { received, ..arrival }, settings)?;
+        if sheet.first_received.is_some() {
+            event.receive_again(arrival.received, arrival.historical, arrival.max_age);
+        }
+        // What our own services report is agreed among us.
+        if let (Some(plan), None) = (plan, event.profile) {
+            let verdict = plan.judge(&event.name, event.call == CallKind::Track.as_str(), sheet.json);
+            if let Some(problem) = verdict.refused {
+                return Err(problem);
+            }
+            event.observed = verdict.observed;
+        }
+        Ok(event)
     }
 
     /// The settings that events are understood by. A workspace without a currency takes the first that is named.
@@ -229,9 +274,15 @@ impl App {
         Ok(routed.into_values().collect())
     }
 
-    /// Lists what was refused or left out, and counts it.
-    async fn list(&self, workspace: &Workspace, listed: Vec<Rejected>) -> Result<()> {
-        if listed.is_empty() {
+    /// Lists what was refused or left out, and counts it and what was observed.
+    async fn list(
+        &self,
+        workspace: &Workspace,
+        listed: Vec<Rejected>,
+        observed: &[(String, Problem)],
+        at: Timestamp,
+    ) -> Result<()> {
+        if listed.is_empty() && observed.is_empty() {
             return Ok(());
         }
         let (left_out, refused): (Vec<_>, Vec<_>) = listed.into_iter().partition(|it| it.taken);
@@ -241,6 +292,7 @@ impl App {
         let new = i64::try_from(new).unwrap_or(i64::MAX);
         // A lane of its own, so that no committer waits for it.
         counters::add(&tx, -1, &BTreeMap::from([((workspace.clone(), Count::Rejected), new)])).await?;
+        plans::count(&tx, workspace, observed, at).await?;
         Ok(Store::commit(tx).await?)
     }
 }
@@ -297,31 +349,34 @@ fn groups(events: &[(usize, Event)]) -> HashMap<usize, usize> {
     events.iter().map(|(place, _)| (*place, root(&parents, *place))).collect()
 }
 
-fn refusal(settings: &Settings, sheet: &Sheet<'_>, arrival: Arrival, problem: &Problem) -> Rejected {
+/// A refused event as it is listed; not if it was listed before and came again.
+fn refusal(
+    settings: &Settings,
+    batch: &Batch<'_>,
+    sheet: &Sheet<'_>,
+    arrival: Arrival,
+    problem: &Problem,
+) -> Option<Rejected> {
+    if sheet.first_received.is_some() {
+        return None;
+    }
     let label = Label::of(sheet.kind, sheet.json);
     let message_id = label.message_id.unwrap_or_default();
-    Rejected {
-        id: Uuid::from_bytes(key(settings, &message_id, arrival.received)),
-        received: arrival.received,
-        message_id,
-        name: label.name,
-        problem: problem.clone(),
-        taken: false,
-        body: shortened(sheet.json, 32 * 1024).replace('\0', ""),
-    }
+    let id = Uuid::from_bytes(key(settings, &message_id, arrival.received));
+    let name = known(&label.name).map_or(label.name.clone(), |(name, _)| name.to_owned());
+    let body = batch.envelope.kept(sheet.json, sheet.kind);
+    Some(Rejected {
+        historical: batch.historical,
+        trusted: batch.trusted,
+        ..listed(id, arrival.received, (message_id, name), problem, &body)
+    })
 }
 
 /// The same person's same fault is listed once, however many events repeat it.
 fn warning(settings: &Settings, event: &Event, problem: &Problem) -> Rejected {
     let who = event.identifiers.last().map(|it| it.value.as_str()).unwrap_or_default();
     let same = format!("warning {who} {} {}", problem.field, problem.reason);
-    Rejected {
-        id: Uuid::from_bytes(key(settings, &same, event.received)),
-        received: event.received,
-        message_id: event.message_id.clone(),
-        name: event.name.clone(),
-        problem: problem.clone(),
-        taken: true,
-        body: shortened(&event.body, 32 * 1024),
-    }
+    let id = Uuid::from_bytes(key(settings, &same, event.received));
+    let said = (event.message_id.clone(), event.name.clone());
+    Rejected { taken: true, ..listed(id, event.received, said, problem, &event.body) }
 }

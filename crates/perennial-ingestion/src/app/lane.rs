@@ -247,7 +247,7 @@ impl Lane {
         for (workspace, ids) in survivors {
             let settings = self.book.settings_within(tx, workspace).await?;
             for profile in profiles::load(tx, workspace, ids.into_iter().collect(), false).await? {
-                let reach = profile.person.reach(&profile.identifiers, &settings.time_zone);
+                let reach = profile.person.reach(&profile.identifiers, &settings);
                 let historical = told.iter().filter(|it| it.into == profile.id).all(|it| it.historical);
                 records.push(profile_record(workspace, profile.id, &profile.draw_key, &reach, historical));
             }

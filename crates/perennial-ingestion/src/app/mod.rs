@@ -10,14 +10,19 @@ mod ingest;
 mod keys;
 mod lane;
 mod pass;
+mod plans;
 mod profiles;
+mod quality;
 mod queue;
+mod rate;
 
 pub use book::Change;
 pub use erasure::Progress;
 pub use ingest::{Batch, Outcome, Sheet};
 
+pub use plans::Planned;
 pub use profiles::{Contact, profile_key};
+pub use quality::{Patch, blocked};
 
 use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};
@@ -37,7 +42,9 @@ use crate::store::{counters, rejected, seen};
 use book::Book;
 use costs::Shelf;
 use lane::Lane;
+use plans::Plans;
 use queue::Queues;
+use rate::Rate;
 
 /// The service behind its edges. Cheap to clone.
 #[derive(Clone)]
@@ -47,8 +54,10 @@ pub struct App {
     clock: Clock,
     bell: Bell,
     cache: Cache,
+    rate: Rate,
     book: Book,
     costs: Shelf,
+    plans: Plans,
     guard: Guard,
     queues: Queues,
     keys: Arc<keys::Ring>,
@@ -80,11 +89,13 @@ impl App {
             events: config.max_batch_events,
         };
         Ok(Self {
+            rate: Rate::new(cache.clone(), clock.clone(), config.max_events_per_second),
             queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),
             erasures: Arc::new(config.erasure.clone()),
             costs: Shelf::new(store.clone()),
+            plans: Plans::new(store.clone()),
             book: Book::new(store.clone(), config),
             keys: Arc::default(),
             metrics: Metrics::default(),
@@ -134,17 +145,18 @@ impl App {
         &self.limits
     }
 
-    /// A page of rejected events, newest first.
+    /// A page of rejected events, newest first; of one cause, if one is given.
     ///
     /// # Errors
     /// If the database refuses.
     pub async fn rejected(
         &self,
         workspace: &Workspace,
+        cause: Option<&str>,
         before: Option<(i64, uuid::Uuid)>,
         limit: u64,
     ) -> Result<Vec<rejected::Rejected>> {
-        Ok(rejected::list(self.store.read(), workspace, before, limit).await?)
+        Ok(rejected::list(self.store.read(), workspace, cause, before, limit).await?)
     }
 
     /// Counts of a workspace by name.

@@ -95,7 +95,7 @@ impl<'a> Pass<'a> {
                 };
                 graph.insert(profile.id, node);
             }
-            let told = Some(profile.person.reach(&profile.identifiers, &settings.time_zone));
+            let told = Some(profile.person.reach(&profile.identifiers, &settings));
             held.insert(profile.id, Held { profile, told, changed: false });
         }
         Self { lane, settings, graph, held, known, erased: HashSet::new(), effects: Effects::default() }
@@ -125,7 +125,7 @@ impl<'a> Pass<'a> {
         let first = self.effects.records.len();
         let facts = match self.held.get_mut(&profile) {
             Some(held) => {
-                let facts = held.profile.person.apply(event, &held.profile.draw_key);
+                let facts = held.profile.person.apply(event, &held.profile.draw_key, &self.settings);
                 if event.about.active {
                     held.profile.last_seen = held.profile.last_seen.max(event.at);
                 }
@@ -294,7 +294,7 @@ impl<'a> Pass<'a> {
     /// Tells others of a profile if anything they need to know changed.
     fn tell(&mut self, id: ProfileId, historical: bool) {
         let Some(held) = self.held.get_mut(&id) else { return };
-        let reach = held.profile.person.reach(&held.profile.identifiers, &self.settings.time_zone);
+        let reach = held.profile.person.reach(&held.profile.identifiers, &self.settings);
         if held.told.as_ref() != Some(&reach) {
             let workspace = &self.settings.workspace;
             self.effects.records.push(profile_record(

@@ -5,7 +5,7 @@ use perennial_store::Store;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::pass::Taken;
 use crate::domain::event::Event;
@@ -40,6 +40,8 @@ struct Inner {
     bell: Bell,
     waiting: AtomicUsize,
     most: usize,
+    /// Told whenever room is given back.
+    room: Notify,
 }
 
 /// The queue of one lane.
@@ -79,7 +81,13 @@ impl Queues {
         let lanes = store.lanes(perennial_feed::PARTITIONS).into_iter().enumerate().map(|(n, partitions)| {
             Queue { partitions, topic: Topic::other(&format!("ingestion lane {n}")), jobs: Mutex::default() }
         });
-        Self(Arc::new(Inner { lanes: lanes.collect(), bell, waiting: AtomicUsize::new(0), most }))
+        Self(Arc::new(Inner {
+            lanes: lanes.collect(),
+            bell,
+            waiting: AtomicUsize::new(0),
+            most,
+            room: Notify::new(),
+        }))
     }
 
     /// How many lanes there are.
@@ -110,9 +118,23 @@ impl Queues {
         grown.map(|_| ()).map_err(|_| Error::Busy)
     }
 
+    /// Takes room for `events` more as soon as there is any.
+    pub async fn reserve_when_room(&self, events: usize) {
+        loop {
+            // Listening begins before looking, or room given back in between would be missed.
+            let mut given_back = std::pin::pin!(self.0.room.notified());
+            given_back.as_mut().enable();
+            if self.reserve(events).is_ok() {
+                return;
+            }
+            given_back.await;
+        }
+    }
+
     /// Gives the room of `events` back.
     pub fn release(&self, events: usize) {
         self.0.waiting.fetch_sub(events, Ordering::SeqCst);
+        self.0.room.notify_waiters();
     }
 
     /// Puts a job into the queue of the lane that has `partition`.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::clock::{Told, instant};
-use super::flat::Flat;
+use super::flat::{Flat, is_empty_list};
 use super::problem::{Problem, shortened};
 
 /// The longest message id, in characters (the specification's limit).
@@ -127,6 +127,12 @@ pub struct Context<'a> {
     /// False: not a sign of life.
     #[serde(borrow)]
     pub active: Option<&'a RawValue>,
+    /// `{country}`, where the device is.
+    #[serde(borrow)]
+    pub location: Option<&'a RawValue>,
+    /// The group the person acts for.
+    #[serde(borrow, rename = "groupId")]
+    pub group_id: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -210,20 +216,32 @@ impl<'a> Call<'a> {
             CallKind::Identify | CallKind::Group => ("traits", sent.traits.or(sent.properties)),
             _ => ("properties", sent.properties),
         };
+        let context = context(sent.context, shared.context)?;
+        let mut properties = object(field, raw_properties)?;
+        if kind == CallKind::Identify
+            && let Some(told) = context.traits.and_then(|it| Flat::parse(it.get()).ok())
+        {
+            // Some libraries tell traits here only; those of the call itself count first.
+            properties.add(told);
+        }
+        let group_id = text("groupId", sent.group_id, NAME)?;
         Ok(Self {
             kind,
             message_id: text("messageId", sent.message_id, MESSAGE_ID)?,
             user_id: text("userId", sent.user_id, NAME)?,
             anonymous_id: text("anonymousId", sent.anonymous_id, NAME)?,
             previous_id: text("previousId", sent.previous_id, NAME)?,
-            group_id: text("groupId", sent.group_id, NAME)?,
+            group_id: match group_id {
+                None => text("context.groupId", context.group_id, NAME)?,
+                told => told,
+            },
             profile: text("profile", sent.profile, NAME)?,
             event: text("event", sent.event, NAME)?,
             name: text("name", sent.name, NAME)?,
             category: text("category", sent.category, NAME)?,
-            properties: object(field, raw_properties)?,
+            properties,
             raw_properties,
-            context: context(sent.context, shared.context)?,
+            context,
             told: Told {
                 timestamp: instant(
                     "timestamp",
@@ -234,7 +252,8 @@ impl<'a> Call<'a> {
                     }),
                 )?,
                 original: instant("originalTimestamp", sent.original_timestamp)?,
-                sent: instant("sentAt", sent.sent_at.or(shared.sent))?,
+                // It only helps to correct clocks: one that cannot be read corrects nothing.
+                sent: instant("sentAt", sent.sent_at.or(shared.sent)).unwrap_or_default(),
                 retries: shared.retries,
             },
         })
@@ -254,6 +273,9 @@ fn context<'a>(own: Option<&'a RawValue>, shared: Option<&'a RawValue>) -> Resul
         raw.map_or_else(
             || Ok(Context::default()),
             |raw| {
+                if is_empty_list(raw.get()) {
+                    return Ok(Context::default());
+                }
                 let read =
                     if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None };
                 read.ok_or_else(|| {
@@ -271,6 +293,8 @@ fn context<'a>(own: Option<&'a RawValue>, shared: Option<&'a RawValue>) -> Resul
         external_ids: own.external_ids.or(shared.external_ids),
         campaign: own.campaign.or(shared.campaign),
         active: own.active.or(shared.active),
+        location: own.location.or(shared.location),
+        group_id: own.group_id.or(shared.group_id),
     })
 }
 

@@ -62,17 +62,23 @@ pub fn instant(field: &str, raw: Option<&RawValue>) -> Result<Option<Timestamp>,
             let civil: jiff::civil::DateTime = text.parse().ok()?;
             Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         });
-        return read.map(Some).ok_or_else(refused);
+        // Some write the number of a clock as text.
+        let numbered = || text.parse::<f64>().ok().filter(|it| it.abs() >= 1e8).and_then(of_number);
+        return read.or_else(numbered).map(Some).ok_or_else(refused);
     }
     let number: f64 = json.parse().map_err(|_| refused())?;
+    of_number(number).map(Some).ok_or_else(refused)
+}
+
+/// The instant that is this many seconds or milliseconds after 1970.
+fn of_number(number: f64) -> Option<Timestamp> {
     // Seconds until the year 5138; everything greater is milliseconds.
     let millis = if number.abs() < 1e11 { number * 1_000.0 } else { number };
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a float cast saturates, and what is out of range is refused"
     )]
-    let at = Timestamp::from_millisecond(millis as i64).map_err(|_| refused())?;
-    Ok(Some(at))
+    Timestamp::from_millisecond(millis as i64).ok()
 }
 
 #[cfg(test)]
@@ -113,13 +119,17 @@ mod tests {
             r#""2026-03-01T12:00:00Z""#,
             r#""2026-03-01T13:00:00+01:00""#,
             r#""2026-03-01T12:00:00""#,
+            r#""2026-03-01 12:00:00+0000""#,
+            r#""2026-03-01T12:00:00.0000000Z""#,
+            r#""1772366400""#,
             "1772366400",
+            "1772366400.0",
             "1772366400000",
         ] {
             assert_eq!(read(json).unwrap(), noon, "{json}");
         }
         assert_eq!(read(r#""""#).unwrap(), None);
-        for json in [r#""yesterday""#, "{}", "true", "1e300"] {
+        for json in [r#""yesterday""#, r#""2026""#, "{}", "true", "1e300"] {
             let problem = read(json).unwrap_err();
             assert_eq!(problem.field, "timestamp");
         }

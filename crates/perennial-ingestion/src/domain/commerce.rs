@@ -27,9 +27,11 @@ pub enum Commerce {
     OrderCancelled,
     /// Consent Changed.
     ConsentChanged,
+    /// Consent Confirmed.
+    ConsentConfirmed,
 }
 
-const NAMES: [(&str, Commerce); 45] = [
+const NAMES: [(&str, Commerce); 46] = [
     ("Product Viewed", Commerce::ProductViewed),
     ("Product Added", Commerce::ProductAdded),
     ("Product Removed", Commerce::ProductRemoved),
@@ -41,6 +43,7 @@ const NAMES: [(&str, Commerce); 45] = [
     ("Order Cancelled", Commerce::OrderCancelled),
     ("Wishlist Product Added to Cart", Commerce::ProductAdded),
     ("Consent Changed", Commerce::ConsentChanged),
+    ("Consent Confirmed", Commerce::ConsentConfirmed),
     ("Products Searched", Commerce::Named),
     ("Product List Viewed", Commerce::Named),
     ("Product List Filtered", Commerce::Named),

@@ -2,21 +2,29 @@
 //!
 //! Three forms, all optional:
 //! - traits of identify: `consent.email` or `consent.email.marketing` (nested or dotted), or `email_consent`; the same
-//!   for `sms`, `push`, `webhook` and `on_site`. Said outright: the latest statement by event time counts.
+//!   for `sms`, `push`, `webhook` and `on_site`. Said outright: the latest statement by event time counts. Instead of yes
+//!   or no it may be an object: `granted`, `confirmed`, `source`, `wording`, `proof`.
 //! - `context.consent.categoryPreferences` of any event: `email`, `email_marketing`, `email_transactional` (and the other
 //!   channels), or `marketing` for e-mail, text and push together. Pages repeat it with every event, so only a change of
 //!   it counts: a stale page does not undo an unsubscribe. Other categories are about cookies and mean nothing here.
-//! - the events `Consent Changed` {channel, purpose, granted} and `Email Subscribed` / `Email Unsubscribed` (likewise for
-//!   `SMS` and `Push`).
+//! - the events `Consent Changed` {channel, purpose, granted, confirmed, source, wording, proof}, `Consent Confirmed`
+//!   {channel, purpose, source, proof}, and `Email Subscribed` / `Email Unsubscribed` (likewise for `SMS` and `Push`).
 //!
 //! Without a purpose it is marketing.
 
-use perennial_types::{Channel, ConsentChange, Purpose, Scalar};
+use perennial_types::{Channel, Purpose, Scalar};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
+use super::agreement::{Said, Word};
 use super::flat::Flat;
 use super::problem::{Problem, shortened};
+
+/// The longest wording and proof that are kept, in characters.
+const LONGEST: usize = 2_000;
+/// What an object about a consent may say.
+const PARTS: [&str; 5] = ["granted", "confirmed", "source", "wording", "proof"];
 
 /// Whether a value grants (true) or withdraws consent.
 pub fn granted(value: &Scalar) -> Option<bool> {
@@ -39,24 +47,64 @@ pub fn granted(value: &Scalar) -> Option<bool> {
 ///
 /// # Errors
 /// The problem with a trait of that form whose value is neither yes nor no.
-pub fn take_from_traits(traits: &mut Flat) -> Result<Vec<ConsentChange>, Problem> {
-    let mut found = Vec::new();
-    let named: Vec<(String, (Channel, Purpose))> =
-        traits.values.keys().filter_map(|name| Some((name.clone(), of_trait(name)?))).collect();
-    for (name, (channel, purpose)) in named {
+pub fn take_from_traits(traits: &mut Flat) -> Result<Vec<Said>, Problem> {
+    let mut found: BTreeMap<String, Flat> = BTreeMap::new();
+    let named: Vec<String> =
+        traits.values.keys().filter(|it| of_trait(base(it).0).is_some()).cloned().collect();
+    for name in named {
         let Some(value) = traits.values.remove(&name) else { continue };
-        let granted = granted(&value).ok_or_else(|| {
-            let quoted = shortened(&value.to_string(), 40);
-            Problem::new(
-                format!("traits.{name}"),
-                format!("{quoted:?} is neither yes nor no"),
-                "send true or false",
-            )
-        })?;
-        found.push(ConsentChange { channel, purpose, granted, source: "identify".to_owned() });
+        let (consent, part) = base(&name);
+        found.entry(consent.to_owned()).or_default().values.insert(part.to_owned(), value);
     }
-    traits.nulls.retain(|name| of_trait(name).is_none());
-    Ok(found)
+    traits.nulls.retain(|name| of_trait(base(name).0).is_none());
+    let mut said = Vec::new();
+    for (name, parts) in found {
+        let Some((channel, purpose)) = of_trait(&name) else { continue };
+        said.push(of_parts(&format!("traits.{name}"), channel, purpose, &parts, "identify")?);
+    }
+    Ok(said)
+}
+
+/// A trait's name as that of the consent and the part of it that it is: `granted`, unless it says which.
+fn base(name: &str) -> (&str, &str) {
+    match name.rsplit_once('.') {
+        Some((consent, part)) if PARTS.contains(&part) => (consent, part),
+        _ => (name, "granted"),
+    }
+}
+
+/// A statement from its parts; `field` is where it stands.
+fn of_parts(
+    field: &str,
+    channel: Channel,
+    purpose: Purpose,
+    parts: &Flat,
+    source: &str,
+) -> Result<Said, Problem> {
+    let yes_or_no = |name: &str| {
+        let Some(value) = parts.first(&[name]) else { return Ok(None) };
+        granted(value).map(Some).ok_or_else(|| {
+            let quoted = shortened(&value.to_string(), 40);
+            let field = if name == "granted" { field.to_owned() } else { format!("{field}.{name}") };
+            Problem::new(field, format!("{quoted:?} is neither yes nor no"), "send true or false")
+        })
+    };
+    let confirmed = yes_or_no("confirmed")?;
+    let word = match (yes_or_no("granted")?, confirmed) {
+        (Some(false), _) => Word::No,
+        (_, Some(true)) => Word::Confirmed,
+        (Some(true), _) => Word::Yes,
+        (None, _) => return Err(Problem::new(field, "it is neither yes nor no", "send true or false")),
+    };
+    let text = |name: &str| parts.word(&[name]).map(|it| shortened(&it, LONGEST));
+    Ok(Said {
+        channel,
+        purpose,
+        word,
+        source: text("source").unwrap_or_else(|| source.to_owned()),
+        wording: text("wording"),
+        proof: text("proof"),
+    })
 }
 
 fn of_trait(name: &str) -> Option<(Channel, Purpose)> {
@@ -78,7 +126,7 @@ struct Preferences<'a> {
 }
 
 /// Reads `context.consent`; what is not of its form says nothing.
-pub fn of_context(raw: Option<&RawValue>) -> Vec<ConsentChange> {
+pub fn of_context(raw: Option<&RawValue>) -> Vec<Said> {
     let Some(raw) = raw else { return Vec::new() };
     let preferences: Preferences<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
     let Some(flat) = preferences.category_preferences.and_then(|it| Flat::parse(it.get()).ok()) else {
@@ -88,7 +136,7 @@ pub fn of_context(raw: Option<&RawValue>) -> Vec<ConsentChange> {
     for (name, value) in &flat.values {
         let Some(granted) = granted(value) else { continue };
         for (channel, purpose) in of_category(name) {
-            found.push(ConsentChange { channel, purpose, granted, source: "context".to_owned() });
+            found.push(Said::plain(channel, purpose, granted, "context"));
         }
     }
     found
@@ -108,11 +156,11 @@ fn of_category(name: &str) -> Vec<(Channel, Purpose)> {
     Channel::parse(channel).map(|it| (it, purpose)).into_iter().collect()
 }
 
-/// Reads the event `Consent Changed`.
+/// Reads the event `Consent Changed`, or `Consent Confirmed`, which needs not say yes.
 ///
 /// # Errors
 /// The problem with its properties.
-pub fn of_event(properties: &Flat) -> Result<ConsentChange, Problem> {
+pub fn of_event(properties: &Flat, confirmed: bool) -> Result<Said, Problem> {
     let word = |name: &str| properties.word(&[name]);
     let channel =
         word("channel").and_then(|it| Channel::parse(&it.to_ascii_lowercase())).ok_or_else(|| {
@@ -124,23 +172,19 @@ pub fn of_event(properties: &Flat) -> Result<ConsentChange, Problem> {
             Problem::new("properties.purpose", "it is no purpose", "use marketing or transactional")
         })?,
     };
-    let granted = properties.first(&["granted"]).and_then(granted).ok_or_else(|| {
-        Problem::new("properties.granted", "it is neither yes nor no", "send true or false")
-    })?;
-    Ok(ConsentChange {
-        channel,
-        purpose,
-        granted,
-        source: word("source").unwrap_or_else(|| "event".to_owned()),
-    })
+    let mut parts = properties.clone();
+    if confirmed {
+        parts.values.insert("confirmed".to_owned(), Scalar::Bool(true));
+    }
+    of_parts("properties.granted", channel, purpose, &parts, if confirmed { "confirmation" } else { "event" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(changes: &[ConsentChange]) -> Vec<(&str, &str, bool)> {
-        changes.iter().map(|it| (it.channel.as_str(), it.purpose.as_str(), it.granted)).collect()
+    fn said(found: &[Said]) -> Vec<(&str, &str, bool)> {
+        found.iter().map(|it| (it.channel.as_str(), it.purpose.as_str(), it.word != Word::No)).collect()
     }
 
     #[test]
@@ -153,6 +197,13 @@ mod tests {
         let expected =
             [("email", "marketing", true), ("sms", "marketing", false), ("push", "marketing", true)];
         assert_eq!(said(&found), expected);
+        let told = r#"{"consent":{"email":{"marketing":{"granted":true,"wording":"Send me news","proof":"form 7",
+            "source":"checkout"},"transactional":{"confirmed":1}}}}"#;
+        let found = take_from_traits(&mut Flat::parse(told).unwrap()).unwrap();
+        let shown: Vec<_> =
+            found.iter().map(|it| (it.word, it.source.as_str(), it.proof.as_deref())).collect();
+        assert_eq!(shown, [(Word::Yes, "checkout", Some("form 7")), (Word::Confirmed, "identify", None)]);
+        assert_eq!(found[0].wording.as_deref(), Some("Send me news"));
         assert_eq!(traits.values.keys().collect::<Vec<_>>(), ["consented", "name"]);
         let mut traits = Flat::parse(r#"{"email_consent":"perhaps"}"#).unwrap();
         let refused = take_from_traits(&mut traits).unwrap_err();

@@ -2,12 +2,13 @@
 //! already known of that person; that is the next step's (`person`).
 
 use jiff::Timestamp;
-use perennial_types::{
-    CartLine, ConsentChange, Identifier, MessageReaction, OrderChange, ProfileId, Properties,
-};
+use perennial_types::{CartLine, Identifier, MessageReaction, OrderChange, ProfileId, Properties};
+use std::time::Duration;
 use uuid::Uuid;
 
+use super::agreement::Said;
 use super::catalogue::costs::Named;
+use super::identity::id_from;
 use super::problem::Problem;
 
 /// An event ready to be taken in.
@@ -45,6 +46,19 @@ pub struct Event {
     pub body: String,
     /// What had to be left out of it.
     pub warnings: Vec<Problem>,
+    /// What the tracking plan has against it; it is taken even so.
+    pub observed: Vec<Problem>,
+}
+
+impl Event {
+    /// It was refused when it came at first, and comes again now: when it happened stays, but it enters the log now, and is
+    /// history by then if it is older than `max_age`.
+    pub fn receive_again(&mut self, now: Timestamp, historical: bool, max_age: Duration) {
+        self.received = now;
+        self.id = id_from(now, &[&self.key]);
+        let age = now.duration_since(self.at);
+        self.historical = historical || jiff::SignedDuration::try_from(max_age).is_ok_and(|most| age > most);
+    }
 }
 
 /// What an event means, before it meets what is known of its person.
@@ -80,15 +94,21 @@ pub struct About {
     /// Traits to remove.
     pub unset: Vec<String>,
     /// Consents said outright.
-    pub consents: Vec<ConsentChange>,
+    pub consents: Vec<Said>,
     /// Consents as the page's banner stands: said with every event, so only a change of them counts.
-    pub standing: Vec<ConsentChange>,
+    pub standing: Vec<Said>,
     /// A valid IANA zone the person's traits name.
     pub own_zone: Option<String>,
     /// A valid IANA zone the device is in.
     pub device_zone: Option<String>,
-    /// A locale the person's traits name, or else the device's.
-    pub locale: Option<String>,
+    /// A locale the person's traits name.
+    pub own_locale: Option<String>,
+    /// The locale of the device.
+    pub device_locale: Option<String>,
+    /// The country the person's traits name, in the letters of ISO 3166-1.
+    pub own_region: Option<String>,
+    /// The country the device is in.
+    pub device_region: Option<String>,
     /// An address to write to.
     pub email: Option<String>,
     /// A number to call.

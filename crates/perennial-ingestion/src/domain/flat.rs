@@ -17,16 +17,33 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// Reads the JSON of an object.
+    /// Reads the JSON of an object. An empty list is one, too: that is how PHP writes it.
     ///
     /// # Errors
-    /// The parser's message if it is anything but an object.
+    /// The parser's message if it is anything else.
     pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
         let mut flat = Self::default();
+        if is_empty_list(json) {
+            return Ok(flat);
+        }
         let mut reader = serde_json::Deserializer::from_str(json);
         Object { into: &mut flat, prefix: "" }.deserialize(&mut reader)?;
         reader.end()?;
         Ok(flat)
+    }
+
+    /// Adds what is told of names that are not there yet.
+    pub fn add(&mut self, other: Self) {
+        for name in other.nulls {
+            if !self.values.contains_key(&name) && !self.nulls.contains(&name) {
+                self.nulls.push(name);
+            }
+        }
+        for (name, value) in other.values {
+            if !self.nulls.contains(&name) {
+                self.values.entry(name).or_insert(value);
+            }
+        }
     }
 
     /// The first of `names` that is there and not empty text.
@@ -38,6 +55,11 @@ impl Flat {
     pub fn word(&self, names: &[&str]) -> Option<String> {
         self.first(names).map(ToString::to_string).filter(|it| !it.trim().is_empty())
     }
+}
+
+/// Whether JSON is a list of nothing.
+pub fn is_empty_list(json: &str) -> bool {
+    json.trim().strip_prefix('[').is_some_and(|it| it.trim_start() == "]")
 }
 
 struct Object<'a> {
@@ -149,6 +171,7 @@ mod tests {
         let names: Vec<_> = flat.values.keys().map(String::as_str).collect();
         assert_eq!(names, ["a.b", "f", "g", "h"]);
         assert_eq!(flat.nulls, ["a.c"]);
+        assert_eq!(Flat::parse(" [ ] ").unwrap(), Flat::default());
         assert!(Flat::parse("[1]").is_err());
         assert!(Flat::parse("{} x").is_err());
     }

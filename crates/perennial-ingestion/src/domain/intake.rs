@@ -1,7 +1,8 @@
 //! Takes a request's body apart into single events, within limits.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 use super::call::{CallKind, Shared};
 
@@ -134,19 +135,52 @@ impl<'a> Envelope<'a> {
         if self.shared.context.is_none() && self.integrations.is_none() {
             return item.to_owned();
         }
-        let Ok(serde_json::Value::Object(mut whole)) = serde_json::from_str(item) else {
-            return item.to_owned();
-        };
+        let Some(mut whole) = parts(item) else { return item.to_owned() };
         for (key, shared) in [("context", self.shared.context), ("integrations", self.integrations)] {
-            let Some(shared) = shared.and_then(|it| serde_json::from_str(it.get()).ok()) else { continue };
-            let serde_json::Value::Object(mut merged) = shared else { continue };
-            if let Some(serde_json::Value::Object(own)) = whole.remove(key) {
-                merged.extend(own);
-            }
-            whole.insert(key.to_owned(), serde_json::Value::Object(merged));
+            let Some(mut merged) = shared.and_then(|it| parts(it.get())) else { continue };
+            let own = whole.remove(key).and_then(|it| parts(it.get())).unwrap_or_default();
+            merged.extend(own.into_iter().filter(|(_, value)| value.get() != "null"));
+            whole.extend(raw(&merged).map(|it| (key.to_owned(), it)));
         }
-        serde_json::Value::Object(whole).to_string()
+        raw(&whole).map_or_else(|| item.to_owned(), |it| it.get().to_owned())
     }
+
+    /// A refused event as it is kept: all that its request said of it is in it, so that it means the same when it is sent
+    /// in again. What is no object stays as it is.
+    pub fn kept(&self, item: &str, kind: Option<CallKind>) -> String {
+        let Some(mut whole) = parts(&self.logged(item)) else { return item.to_owned() };
+        if let Some(kind) = kind {
+            whole.extend(raw(&kind.as_str()).map(|it| ("type".to_owned(), it)));
+        }
+        let absent = |whole: &Parts, name: &str| whole.get(name).is_none_or(|it| it.get() == "null");
+        if absent(&whole, "timestamp")
+            && absent(&whole, "originalTimestamp")
+            && let Some(at) = self.shared.timestamp
+        {
+            whole.insert("timestamp".to_owned(), at.to_owned());
+        }
+        if self.shared.retries > 0 {
+            // By a repeated request no clock is corrected.
+            whole.remove("sentAt");
+        } else if absent(&whole, "sentAt")
+            && let Some(at) = self.shared.sent
+        {
+            whole.insert("sentAt".to_owned(), at.to_owned());
+        }
+        whole.remove("writeKey");
+        raw(&whole).map_or_else(|| item.to_owned(), |it| it.get().to_owned())
+    }
+}
+
+/// The parts of an object, none of them looked into: whatever is in them comes through as it was sent.
+type Parts = BTreeMap<String, Box<RawValue>>;
+
+fn parts(json: &str) -> Option<Parts> {
+    serde_json::from_str(json).ok()
+}
+
+fn raw(value: &impl Serialize) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(value).ok()
 }
 
 /// The call a path's last word names: the specification's, or the browser library's one-letter form.

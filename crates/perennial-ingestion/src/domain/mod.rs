@@ -1,6 +1,7 @@
 //! What an event means and whose it is: pure rules. Knows no transport, no database and no clock of its own.
 
 pub mod access;
+pub mod agreement;
 pub mod call;
 pub mod cart;
 pub mod catalogue;
@@ -16,6 +17,7 @@ pub mod mention;
 pub mod normalise;
 pub mod orders;
 pub mod person;
+pub mod plan;
 pub mod problem;
 pub mod settings;
 

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use perennial_types::{
-    CartLine, ConsentChange, IdentifierKind, MessageEvent, MessageReaction, OrderChange, ProfileId,
-    Properties, Purpose, Scalar, new_id, parse_resource,
+    CartLine, IdentifierKind, MessageEvent, MessageReaction, OrderChange, ProfileId, Properties, Purpose,
+    Scalar, new_id, parse_resource,
 };
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::agreement::Said;
 use super::call::{Call, CallKind, Shared, object, text};
 use super::clock::event_time;
 use super::commerce::{Commerce, Reaction, known, reaction};
@@ -84,6 +85,7 @@ pub fn normalise(
         about,
         body: String::new(),
         warnings,
+        observed: Vec::new(),
     })
 }
 
@@ -174,7 +176,11 @@ fn commerce_meaning(
     Ok(match commerce {
         Commerce::Named => return Ok(message_meaning(told, about, name)),
         Commerce::ConsentChanged => {
-            about.consents.push(consent::of_event(told)?);
+            about.consents.push(consent::of_event(told, false)?);
+            Meaning::Consent
+        }
+        Commerce::ConsentConfirmed => {
+            about.consents.push(consent::of_event(told, true)?);
             Meaning::Consent
         }
         Commerce::ProductViewed => Meaning::ProductViewed(orders::product("properties", told, &purse()?)?.id),
@@ -223,7 +229,12 @@ fn message_meaning(told: &Flat, about: &mut About, name: &str) -> Meaning {
     };
     if let Some(granted) = granted {
         let source = told.word(&["source"]).unwrap_or_else(|| name.to_ascii_lowercase().replace(' ', "-"));
-        about.consents.push(ConsentChange { channel, purpose: Purpose::Marketing, granted, source });
+        let text = |name: &str| told.word(&[name]).map(|it| shortened(&it, 2_000));
+        about.consents.push(Said {
+            wording: text("wording"),
+            proof: text("proof"),
+            ..Said::plain(channel, Purpose::Marketing, granted, source)
+        });
     }
     let decision = told.word(&["decision_id"]).and_then(|it| Uuid::parse_str(&it).ok());
     match (what, decision) {
@@ -247,6 +258,9 @@ fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>)
         {
             return Some(spelled.to_owned());
         }
+        if let Some(named) = of_offset(&name) {
+            return Some(named);
+        }
         let quoted = shortened(&name, 60);
         let remedy = "use an IANA name such as Europe/Madrid; until then the workspace's zone counts";
         warnings.push(Problem::new(field, format!("{quoted:?} is no known time zone"), remedy));
@@ -259,13 +273,51 @@ fn surroundings(call: &Call<'_>, about: &mut About, warnings: &mut Vec<Problem>)
         about.own_zone = zone(&format!("traits.{field}"), Some(name));
     }
     about.device_zone = zone("context.timezone", text("context.timezone", call.context.timezone, 512)?);
-    let own = about.set.get("locale").map(ToString::to_string);
-    about.locale = match own {
-        Some(own) => locale(&own),
-        None => text("context.locale", call.context.locale, 512)?.and_then(|it| locale(&it)),
-    };
+    let own = |names: &[&str]| names.iter().find_map(|it| about.set.get(*it)).map(ToString::to_string);
+    let (own_locale, own_region) = (own(&["locale", "language"]), own(&COUNTRY));
+    about.own_locale = own_locale.and_then(|it| locale(&it));
+    about.own_region = own_region.and_then(|it| region(&it));
+    about.device_locale = text("context.locale", call.context.locale, 512)?.and_then(|it| locale(&it));
+    let location = object("context.location", call.context.location).unwrap_or_default();
+    about.device_region =
+        location.word(&["country", "country_code", "countryCode"]).and_then(|it| region(&it));
     about.standing = consent::of_context(call.context.consent);
     Ok(())
+}
+
+/// The zone of a fixed offset such as `GMT+0200`, which some browsers' libraries send: `Etc/GMT-2`, whose sign counts the
+/// other way. Half hours have no zone of that kind.
+fn of_offset(name: &str) -> Option<String> {
+    let (sign, digits) = name.strip_prefix("GMT").or(name.strip_prefix("UTC"))?.split_at_checked(1)?;
+    let digits = digits.replace(':', "");
+    let (hours, minutes) =
+        if digits.len() > 2 { digits.split_at_checked(digits.len() - 2)? } else { (digits.as_str(), "") };
+    let hours: u8 = hours.parse().ok()?;
+    let opposite = match sign {
+        "+" => '-',
+        "-" => '+',
+        _ => return None,
+    };
+    match (hours, minutes) {
+        (0, "" | "00") => Some("UTC".to_owned()),
+        (1..=12, "" | "00") => Some(format!("Etc/GMT{opposite}{hours}")),
+        _ => None,
+    }
+}
+
+/// Traits that name the country a person lives in.
+const COUNTRY: [&str; 5] =
+    ["country", "country_code", "countryCode", "address.country", "address.country_code"];
+
+/// A country by its two letters; a name says nothing, since names are many.
+fn region(text: &str) -> Option<String> {
+    let text = text.trim();
+    (text.len() == 2 && text.bytes().all(|it| it.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
+}
+
+/// The country within a locale such as `de-DE` or `zh-Hant-TW`.
+pub fn region_of_locale(locale: &str) -> Option<String> {
+    locale.split('-').skip(1).find_map(region)
 }
 
 /// A locale in the form of BCP 47; none if it cannot be one.
@@ -331,4 +383,28 @@ fn last(name: &str) -> &str {
 /// The identifiers an alias joins to those of its event: the former id as each of the kinds it may be of.
 pub fn former(previous: &str) -> [Option<perennial_types::Identifier>; 2] {
     [IdentifierKind::UserId, IdentifierKind::AnonymousId].map(|kind| identity::identifier(kind, previous))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_offset;
+
+    #[test]
+    fn an_offset_is_the_zone_that_has_it() {
+        for (name, zone) in [
+            ("GMT+0200", Some("Etc/GMT-2")),
+            ("GMT-05:00", Some("Etc/GMT+5")),
+            ("UTC+1", Some("Etc/GMT-1")),
+            ("UTC+10", Some("Etc/GMT-10")),
+            ("GMT+0000", Some("UTC")),
+            ("GMT+0530", None),
+            ("GMT+14:00", None),
+            ("GMT", None),
+            ("GMT+", None),
+            ("GMT+é0", None),
+        ] {
+            assert_eq!(of_offset(name).as_deref(), zone, "{name}");
+            assert!(zone.is_none_or(|it| jiff::tz::TimeZone::get(it).is_ok()), "{zone:?}");
+        }
+    }
 }

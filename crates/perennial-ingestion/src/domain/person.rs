@@ -2,16 +2,17 @@
 
 use jiff::Timestamp;
 use perennial_types::{
-    Channel, ConsentChange, Fact, FactKind, Identifier, IdentifierKind, OrderChange, Properties, Purpose,
-    Scalar, micros,
+    Channel, Fact, FactKind, Identifier, IdentifierKind, OrderChange, Properties, Purpose, Scalar, micros,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::agreement::{Agreement, Basis, InForce, Rule, Said, basis};
 use super::cart::Cart;
 use super::event::{Event, Meaning};
 use super::identity::id_from;
-use super::normalise::{identifies, without_identifiers};
+use super::normalise::{identifies, region_of_locale, without_identifiers};
+use super::settings::Settings;
 
 /// How many orders are remembered, to know a repeated report from a new order.
 const ORDERS: usize = 20;
@@ -22,16 +23,22 @@ pub struct Person {
     #[serde(rename = "t", default, skip_serializing_if = "BTreeMap::is_empty")]
     traits: BTreeMap<String, Trait>,
     #[serde(rename = "c", default, skip_serializing_if = "BTreeMap::is_empty")]
-    consents: BTreeMap<String, Given>,
+    consents: BTreeMap<String, Agreement>,
     /// What the page's banner last stood at.
     #[serde(rename = "b", default, skip_serializing_if = "BTreeMap::is_empty")]
     standing: BTreeMap<String, bool>,
     #[serde(rename = "zo", default, skip_serializing_if = "Option::is_none")]
-    own_zone: Option<String>,
+    own_zone: Option<Dated>,
     #[serde(rename = "zd", default, skip_serializing_if = "Option::is_none")]
-    device_zone: Option<String>,
+    device_zone: Option<Dated>,
+    #[serde(rename = "lo", default, skip_serializing_if = "Option::is_none")]
+    own_locale: Option<Dated>,
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    locale: Option<String>,
+    device_locale: Option<Dated>,
+    #[serde(rename = "ro", default, skip_serializing_if = "Option::is_none")]
+    own_region: Option<Dated>,
+    #[serde(rename = "rd", default, skip_serializing_if = "Option::is_none")]
+    device_region: Option<Dated>,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
@@ -51,38 +58,61 @@ struct Trait {
     at: i64,
 }
 
-/// A consent, where it came from and since when.
+/// Something told, and when: the latest counts, however late it arrives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Given {
-    /// Given or withdrawn.
-    #[serde(rename = "g")]
-    pub granted: bool,
-    /// Where it came from.
-    #[serde(rename = "s")]
-    pub source: String,
-    /// Since when, in microseconds since 1970, UTC.
-    #[serde(rename = "a")]
-    pub at: i64,
+#[serde(from = "StoredDated")]
+struct Dated(String, i64);
+
+/// Before it was kept when, it was only text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredDated {
+    Text(String),
+    Dated(String, i64),
 }
 
-/// Where a person's time zone came from.
+impl From<StoredDated> for Dated {
+    fn from(it: StoredDated) -> Self {
+        match it {
+            StoredDated::Text(text) => Self(text, i64::MIN),
+            StoredDated::Dated(text, at) => Self(text, at),
+        }
+    }
+}
+
+/// Puts `told` into its place, unless something later, or as late and told before it in the alphabet, is there.
+fn latest(place: &mut Option<Dated>, told: Option<Dated>) {
+    if let Some(told) = told
+        && place.as_ref().is_none_or(|there| (there.1, &told.0) < (told.1, &there.0))
+    {
+        *place = Some(told);
+    }
+}
+
+/// Where something that is known of a person came from: the first of these that says it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZoneSource {
+pub enum Origin {
     /// The person's own traits.
     Profile,
-    /// The device of the latest event that named one.
+    /// The device of the latest event that named it.
     Context,
-    /// The workspace's zone.
+    /// The country within the locale.
+    Locale,
+    /// What the workspace says of those of whom it is unknown.
     Workspace,
+    /// Nobody.
+    Unknown,
 }
 
-impl ZoneSource {
-    /// Its word.
+impl Origin {
+    /// Its word; nothing if nobody said it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Profile => "profile",
             Self::Context => "context",
+            Self::Locale => "locale",
             Self::Workspace => "workspace",
+            Self::Unknown => "",
         }
     }
 }
@@ -102,26 +132,15 @@ pub struct Reach {
 
 impl Person {
     /// Takes in one event and gives the facts it makes, in order. `owner` is the profile's draw key.
-    pub fn apply(&mut self, event: &Event, owner: &str) -> Vec<Fact> {
+    pub fn apply(&mut self, event: &Event, owner: &str, settings: &Settings) -> Vec<Fact> {
         let at = micros(event.at);
         let mut facts = Facts { event, made: Vec::new() };
         let kind = self.meaning(event, owner, at);
         if event.meaning != Meaning::Consent {
             facts.add(&event.name, event.properties.clone(), kind);
         }
-        self.surroundings(event);
-        let mut changes: Vec<&ConsentChange> = event.about.consents.iter().collect();
-        for change in &event.about.standing {
-            let key = key(change.channel, change.purpose);
-            if self.standing.insert(key, change.granted) != Some(change.granted) {
-                changes.push(change);
-            }
-        }
-        for change in changes {
-            if self.consent(change, at) {
-                facts.add("Consent Changed", Properties::new(), FactKind::Consent(change.clone()));
-            }
-        }
+        self.surroundings(event, at);
+        self.consent(event, at, &settings.consent_rules, &mut facts);
         if let Meaning::Order(OrderChange::Placed(order), _) = &event.meaning {
             // Browser and server report the same order: only its first report ends the cart it came from.
             if !self.orders.contains(&order.order_id) {
@@ -198,42 +217,80 @@ impl Person {
         }
     }
 
-    fn surroundings(&mut self, event: &Event) {
+    fn surroundings(&mut self, event: &Event, at: i64) {
         let about = &event.about;
         for (place, told) in [
             (&mut self.own_zone, &about.own_zone),
             (&mut self.device_zone, &about.device_zone),
-            (&mut self.locale, &about.locale),
+            (&mut self.own_locale, &about.own_locale),
+            (&mut self.device_locale, &about.device_locale),
+            (&mut self.own_region, &about.own_region),
+            (&mut self.device_region, &about.device_region),
         ] {
-            if told.is_some() {
-                place.clone_from(told);
+            latest(place, told.clone().map(|it| Dated(it, at)));
+        }
+    }
+
+    /// Takes in what an event says about consent, and tells what is in force by it from then on.
+    fn consent(&mut self, event: &Event, at: i64, rules: &[Rule], facts: &mut Facts<'_>) {
+        let mut said: Vec<&Said> = event.about.consents.iter().collect();
+        for it in &event.about.standing {
+            let granted = it.word != super::agreement::Word::No;
+            if self.standing.insert(key(it.channel, it.purpose), granted) != Some(granted) {
+                said.push(it);
+            }
+        }
+        let region = self.region().0;
+        let mut concerned: BTreeSet<(Channel, Purpose)> = BTreeSet::new();
+        for it in said {
+            let basis = basis(rules, &region, it.channel, it.purpose);
+            let agreement = self.consents.entry(key(it.channel, it.purpose)).or_default();
+            agreement.say(it, at, basis);
+            concerned.insert((it.channel, it.purpose));
+            if agreement.in_force(basis).is_some_and(|it| it.asked == Some(at)) {
+                let text = |it: &str| Scalar::Text(it.to_owned());
+                let properties = [("channel", it.channel.as_str()), ("purpose", it.purpose.as_str())];
+                let properties = properties.map(|(name, it)| (name.to_owned(), text(it))).into();
+                facts.add("Consent Requested", properties, FactKind::Tracked);
+            }
+        }
+        // What a rule presumes, it presumes of those who can be reached at all; and what it presumed ends when they move.
+        for rule in rules.iter().filter(|it| it.basis == Basis::Presumed && self.can_be_reached(it.channel)) {
+            concerned.insert((rule.channel, rule.purpose));
+        }
+        for (channel, purpose) in concerned {
+            let basis = basis(rules, &region, channel, purpose);
+            let place = key(channel, purpose);
+            if basis != Basis::Presumed && !self.consents.contains_key(&place) {
+                continue;
+            }
+            let news = self.consents.entry(place).or_default().news((channel, purpose), basis, &region);
+            if let Some(change) = news {
+                facts.add("Consent Changed", Properties::new(), FactKind::Consent(change));
             }
         }
     }
 
-    /// Says whether it changed anything.
-    fn consent(&mut self, change: &ConsentChange, at: i64) -> bool {
-        let given = Given { granted: change.granted, source: change.source.clone(), at };
-        match self.consents.get_mut(&key(change.channel, change.purpose)) {
-            Some(there) if there.at > at => false,
-            Some(there) if there.granted == change.granted => {
-                there.at = at;
-                false
-            }
-            Some(there) => {
-                *there = given;
-                true
-            }
-            None => {
-                self.consents.insert(key(change.channel, change.purpose), given);
-                true
-            }
+    fn can_be_reached(&self, channel: Channel) -> bool {
+        match channel {
+            Channel::Email => self.email.is_some(),
+            Channel::Sms => self.phone.is_some(),
+            Channel::Push | Channel::Webhook | Channel::OnSite => true,
         }
     }
 
     /// Takes over what was known of a profile that turned out to be the same person. Of traits and consents the latest
     /// counts; of two at the same instant the survivor's, but a withdrawal before a grant.
     pub fn merge(&mut self, from: Self) {
+        // An address goes with the trait that told it.
+        for (place, other, name) in
+            [(&mut self.email, from.email, "email"), (&mut self.phone, from.phone, "phone")]
+        {
+            let at = |traits: &BTreeMap<String, Trait>| traits.get(name).map(|it| it.at);
+            if place.is_none() || (other.is_some() && at(&from.traits) > at(&self.traits)) {
+                *place = other;
+            }
+        }
         for (name, told) in from.traits {
             match self.traits.get_mut(&name) {
                 Some(there) if there.at >= told.at => {}
@@ -243,15 +300,8 @@ impl Person {
                 }
             }
         }
-        for (key, given) in from.consents {
-            match self.consents.get_mut(&key) {
-                Some(there) if there.at > given.at => {}
-                Some(there) if there.at == given.at && (!there.granted || given.granted) => {}
-                Some(there) => *there = given,
-                None => {
-                    self.consents.insert(key, given);
-                }
-            }
+        for (key, agreement) in from.consents {
+            self.consents.entry(key).or_default().merge(agreement);
         }
         for (key, granted) in from.standing {
             self.standing.entry(key).or_insert(granted);
@@ -259,13 +309,12 @@ impl Person {
         for (place, other) in [
             (&mut self.own_zone, from.own_zone),
             (&mut self.device_zone, from.device_zone),
-            (&mut self.locale, from.locale),
-            (&mut self.email, from.email),
-            (&mut self.phone, from.phone),
+            (&mut self.own_locale, from.own_locale),
+            (&mut self.device_locale, from.device_locale),
+            (&mut self.own_region, from.own_region),
+            (&mut self.device_region, from.device_region),
         ] {
-            if place.is_none() {
-                *place = other;
-            }
+            latest(place, other);
         }
         self.cart.merge(from.cart);
         let known: BTreeSet<String> = self.orders.iter().cloned().collect();
@@ -275,16 +324,37 @@ impl Person {
     }
 
     /// The zone that counts, and where it came from: the person's own, else the device's, else the workspace's.
-    pub fn zone(&self, workspace: &str) -> (String, ZoneSource) {
+    pub fn zone(&self, workspace: &str) -> (String, Origin) {
         match (&self.own_zone, &self.device_zone) {
-            (Some(own), _) => (own.clone(), ZoneSource::Profile),
-            (None, Some(device)) => (device.clone(), ZoneSource::Context),
-            (None, None) => (workspace.to_owned(), ZoneSource::Workspace),
+            (Some(own), _) => (own.0.clone(), Origin::Profile),
+            (None, Some(device)) => (device.0.clone(), Origin::Context),
+            (None, None) => (workspace.to_owned(), Origin::Workspace),
+        }
+    }
+
+    /// The locale that counts, and where it came from, likewise; empty if not even the workspace names one.
+    pub fn locale(&self, workspace: &str) -> (String, Origin) {
+        match (&self.own_locale, &self.device_locale) {
+            (Some(own), _) => (own.0.clone(), Origin::Profile),
+            (None, Some(device)) => (device.0.clone(), Origin::Context),
+            (None, None) if workspace.is_empty() => (String::new(), Origin::Unknown),
+            (None, None) => (workspace.to_owned(), Origin::Workspace),
+        }
+    }
+
+    /// The country that counts, and where it came from: the person's own, else the device's, else the one within the
+    /// locale; empty if unknown.
+    pub fn region(&self) -> (String, Origin) {
+        match (&self.own_region, &self.device_region) {
+            (Some(own), _) => (own.0.clone(), Origin::Profile),
+            (None, Some(device)) => (device.0.clone(), Origin::Context),
+            (None, None) => region_of_locale(&self.locale("").0)
+                .map_or((String::new(), Origin::Unknown), |it| (it, Origin::Locale)),
         }
     }
 
     /// What others need to know besides facts.
-    pub fn reach(&self, identifiers: &BTreeSet<Identifier>, workspace_zone: &str) -> Reach {
+    pub fn reach(&self, identifiers: &BTreeSet<Identifier>, settings: &Settings) -> Reach {
         let has = |kind| identifiers.iter().any(|it| it.kind == kind);
         let mut reachable = Vec::new();
         if self.email(identifiers).is_some() {
@@ -296,8 +366,8 @@ impl Person {
         reachable.push(Channel::Webhook);
         reachable.push(Channel::OnSite);
         Reach {
-            time_zone: self.zone(workspace_zone).0,
-            locale: self.locale.clone().unwrap_or_default(),
+            time_zone: self.zone(&settings.time_zone).0,
+            locale: self.locale(&settings.locale).0,
             reachable,
             identified: has(IdentifierKind::UserId)
                 || has(IdentifierKind::Email)
@@ -315,11 +385,6 @@ impl Person {
         self.phone.clone().or_else(|| first(identifiers, IdentifierKind::Phone))
     }
 
-    /// The locale; empty if unknown.
-    pub fn locale(&self) -> &str {
-        self.locale.as_deref().unwrap_or_default()
-    }
-
     /// Traits by name, identifiers included or left out.
     pub fn traits(&self, with_identifiers: bool) -> Properties {
         self.traits
@@ -329,15 +394,20 @@ impl Person {
             .collect()
     }
 
-    /// Consents by channel and purpose.
-    pub fn consents(&self) -> Vec<(Channel, Purpose, &Given)> {
+    /// Consents by channel and purpose, as they are in force where the person lives.
+    pub fn consents(&self, rules: &[Rule]) -> Vec<(Channel, Purpose, InForce)> {
+        let region = self.region().0;
         let parse = |key: &str| {
             let (channel, purpose) = key.split_once(':')?;
             Some((Channel::parse(channel)?, Purpose::parse(purpose)?))
         };
         self.consents
             .iter()
-            .filter_map(|(key, given)| parse(key).map(|(channel, purpose)| (channel, purpose, given)))
+            .filter_map(|(key, agreement)| {
+                let (channel, purpose) = parse(key)?;
+                let in_force = agreement.in_force(basis(rules, &region, channel, purpose))?;
+                Some((channel, purpose, in_force))
+            })
             .collect()
     }
 }

@@ -5,6 +5,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use perennial_types::{Currency, Scalar, Workspace};
 use std::collections::BTreeMap;
 
+use super::agreement::Rule;
 use super::problem::{Problem, shortened};
 
 /// A workspace's settings, as events are normalised by them.
@@ -18,6 +19,10 @@ pub struct Settings {
     pub default_margin_per_mille: i64,
     /// IANA time zone of those whose own is unknown.
     pub time_zone: String,
+    /// BCP 47 locale of those whose own is unknown; empty if there is none.
+    pub locale: String,
+    /// What makes consent, by region.
+    pub consent_rules: Vec<Rule>,
     /// What one unit of another currency is worth in the reporting currency, from its date on.
     pub rates: Rates,
 }

@@ -2,18 +2,20 @@
 
 use jiff::Timestamp;
 use perennial_types::{
-    Channel, Currency, Fact, FactKind, IdentifierKind, Money, OrderChange, OrderPlaced, Scalar, Workspace,
+    Channel, Currency, Fact, FactKind, IdentifierKind, Money, OrderChange, OrderPlaced, Purpose, Scalar,
+    Workspace,
 };
 use proptest::prelude::*;
 use std::time::Duration;
 
+use super::agreement::{Basis, Rule};
 use super::call::Shared;
 use super::catalogue::costs::{Costed, Costs, sorted};
 use super::event::{Event, Meaning};
 use super::intake::{BodyFault, Envelope, Limits};
 use super::normalise::{Arrival, normalise};
 use super::orders::fill;
-use super::person::Person;
+use super::person::{Origin, Person};
 use super::problem::Problem;
 use super::settings::{Rates, Settings};
 
@@ -26,6 +28,8 @@ pub fn settings() -> Settings {
         currency: Currency::EUR,
         default_margin_per_mille: 400,
         time_zone: "UTC".to_owned(),
+        locale: String::new(),
+        consent_rules: Vec::new(),
         rates: Rates::new(),
     }
 }
@@ -44,7 +48,7 @@ fn track(event: &str, properties: &str) -> Event {
 }
 
 fn facts(person: &mut Person, event: &str, properties: &str) -> Vec<Fact> {
-    person.apply(&track(event, properties), "0123456789")
+    person.apply(&track(event, properties), "0123456789", &settings())
 }
 
 fn placed(properties: &str) -> OrderPlaced {
@@ -167,7 +171,7 @@ fn no_identifier_of_anybody_is_in_a_fact() {
     let kinds: Vec<_> = event.identifiers.iter().map(|it| it.kind).collect();
     assert_eq!(kinds, [IdentifierKind::UserId, IdentifierKind::Email, IdentifierKind::Phone]);
     let mut person = Person::default();
-    let facts = person.apply(&event, "0123456789");
+    let facts = person.apply(&event, "0123456789", &settings());
     let FactKind::Traits { set, .. } = &facts[0].kind else { panic!() };
     assert_eq!(set["email"], Scalar::Bool(true));
     let text = format!("{facts:?}");
@@ -208,12 +212,58 @@ fn a_stale_page_does_not_undo_an_unsubscribe() {
             _ => None,
         })
     };
-    assert_eq!(granted(&person.apply(&read(page).unwrap(), "k")), Some((Channel::Email, true)));
+    assert_eq!(granted(&person.apply(&read(page).unwrap(), "k", &settings())), Some((Channel::Email, true)));
     let left = facts(&mut person, "Email Unsubscribed", "{}");
     assert_eq!(granted(&left), Some((Channel::Email, false)));
-    assert_eq!(granted(&person.apply(&read(page).unwrap(), "k")), None);
-    let back = read(r#"{"type":"identify","userId":"1","traits":{"email_consent":true}}"#).unwrap();
-    assert_eq!(granted(&person.apply(&back, "k")), Some((Channel::Email, true)));
+    assert_eq!(granted(&person.apply(&read(page).unwrap(), "k", &settings())), None);
+    let back = r#"{"type":"identify","userId":"1","traits":{"email_consent":true},"timestamp":"2026-03-01T12:00:01Z"}"#;
+    let back = read(back).unwrap();
+    assert_eq!(granted(&person.apply(&back, "k", &settings())), Some((Channel::Email, true)));
+}
+
+#[test]
+fn consent_is_what_it_takes_where_the_person_lives() {
+    let rule = |region: &str, basis| Rule {
+        region: region.to_owned(),
+        channel: Channel::Email,
+        purpose: Purpose::Marketing,
+        basis,
+    };
+    let consent_rules = vec![rule("DE", Basis::DoubleOptIn), rule("US", Basis::Presumed)];
+    let settings = Settings { consent_rules, locale: "en".to_owned(), ..settings() };
+    let mut person = Person::default();
+    let mut say = |json: &str| {
+        let told = person.apply(&read(json).unwrap(), "k", &settings);
+        let news = told.iter().filter(|it| it.name.starts_with("Consent"));
+        let word = |it: &Fact| match &it.kind {
+            FactKind::Consent(change) => format!("{} by {}", change.granted, change.source),
+            _ => it.name.clone(),
+        };
+        (news.map(word).collect::<Vec<_>>(), person.region(), person.locale(&settings.locale).1)
+    };
+    let us = |origin| ("US".to_owned(), origin);
+    let (news, region, locale) = say(r#"{"type":"page","userId":"1","context":{"locale":"en-US"}}"#);
+    assert_eq!((news.len(), region, locale), (0, us(Origin::Locale), Origin::Context));
+    let (news, ..) = say(r#"{"type":"identify","userId":"1","traits":{"email":"a@b.de"}}"#);
+    assert_eq!(news, ["true by default:US"], "by now an address is known");
+    let (news, region, _) =
+        say(r#"{"type":"page","userId":"1","context":{"location":{"country":"de"},"locale":"en-US"}}"#);
+    assert_eq!((news, region.1), (vec!["false by default:DE".to_owned()], Origin::Context));
+    let (news, ..) = say(r#"{"type":"identify","userId":"1","traits":{"consent":{"email":{"granted":true,
+        "source":"checkout","wording":"News?","proof":"https://shop.example/checkout"}}}}"#);
+    assert_eq!(news, ["Consent Requested"]);
+    let (news, region, locale) =
+        say(r#"{"type":"identify","userId":"1","traits":{"address":{"country":"US"},"language":"de"}}"#);
+    assert_eq!((region, locale), (us(Origin::Profile), Origin::Profile));
+    assert_eq!(news, ["true by default:US"], "there nothing has to be confirmed");
+    let (news, ..) = say(r#"{"type":"identify","userId":"1","traits":{"address":{"country":"DE"}}}"#);
+    assert_eq!(news, ["false by default:DE"]);
+    let confirmed = r#"{"type":"track","userId":"1","event":"Consent Confirmed","timestamp":"2026-03-01T12:00:02Z",
+        "properties":{"channel":"email","source":"mail","proof":"token 7"}}"#;
+    assert_eq!(say(confirmed).0, ["true by mail"]);
+    let consents = person.consents(&settings.consent_rules);
+    let by = consents[0].2.by.as_ref().unwrap();
+    assert_eq!((by.source.as_str(), by.proof.as_deref()), ("mail", Some("token 7")));
 }
 
 #[test]
@@ -223,11 +273,11 @@ fn a_zone_that_does_not_exist_costs_only_itself() {
             .unwrap();
     assert_eq!(event.warnings[0].field, "context.timezone");
     let mut person = Person::default();
-    person.apply(&event, "k");
+    person.apply(&event, "k", &settings());
     assert_eq!(person.zone("Europe/Berlin").0, "Europe/Berlin");
-    assert_eq!(person.locale(), "de-DE");
+    assert_eq!(person.locale("").0, "de-DE");
     let there = read(r#"{"type":"page","anonymousId":"a","context":{"timezone":"asia/tokyo"}}"#).unwrap();
-    person.apply(&there, "k");
+    person.apply(&there, "k", &settings());
     assert_eq!(person.zone("Europe/Berlin").0, "Asia/Tokyo");
 }
 
@@ -264,7 +314,7 @@ fn a_batch_shares_its_context_and_time_with_its_items() {
         .iter()
         .map(|it| normalise(None, it, &envelope.shared, arrival(), &settings()).unwrap())
         .collect();
-    assert_eq!(events[0].about.locale.as_deref(), Some("fr"));
+    assert_eq!(events[0].about.device_locale.as_deref(), Some("fr"));
     assert_eq!(events[0].about.device_zone.as_deref(), Some("Europe/Paris"));
     assert_eq!(events[0].at.to_string(), "2026-03-01T11:58:00Z");
     assert_eq!(events[1].at.to_string(), "2026-03-01T11:59:00Z");

@@ -1,9 +1,11 @@
 //! Events in, what was refused, settings and write keys.
 
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionService;
 use perennial_rpc::{Invalid, Page, resource, time, workspace};
-use perennial_types::{Currency, Workspace};
+use perennial_types::{Channel, Currency, Purpose, Workspace};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -11,10 +13,14 @@ use super::Edge;
 use super::event::to_segment;
 use crate::app::{Batch, Change, Outcome, Sheet};
 use crate::domain::access::KeyKind;
+use crate::domain::agreement::{Basis, Rule};
 use crate::domain::intake::Envelope;
 use crate::domain::settings::{Rates, Settings};
 use crate::store::keys::KeptKey;
 use crate::store::rejected::Rejected;
+
+/// Most rejections that the answer to a stream tells.
+const REJECTIONS: usize = 1_000;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -26,33 +32,62 @@ impl IngestionService for Edge {
     ) -> Answer<wire::IngestEventsResponse> {
         let wire::IngestEventsRequest { parent, events, historical } = request.into_inner();
         let workspace = workspace("parent", &parent)?;
-        let outcomes = self.take(workspace, events, historical).await?;
+        let outcomes = self.take(workspace, events, historical, false).await?;
         let outcomes = outcomes.into_iter().map(outcome).collect();
         Ok(Response::new(wire::IngestEventsResponse { outcomes }))
+    }
+
+    async fn ingest_event(&self, request: Request<wire::IngestEventRequest>) -> Answer<wire::EventOutcome> {
+        let wire::IngestEventRequest { parent, event, historical } = request.into_inner();
+        let workspace = workspace("parent", &parent)?;
+        let event = event.ok_or_else(|| Invalid::new("event", "is missing: set it"))?;
+        let outcomes = self.take(workspace, vec![event], historical, false).await?;
+        let outcome = outcomes.into_iter().next().map(outcome);
+        Ok(Response::new(outcome.ok_or_else(|| Status::from(crate::error::Error::NotCommitted))?))
     }
 
     async fn ingest_stream(
         &self,
         request: Request<Streaming<wire::IngestStreamRequest>>,
     ) -> Answer<wire::IngestStreamResponse> {
-        let mut batches = request.into_inner();
+        let requests = request.into_inner().map_ok(|it| (it.parent, it.events, it.historical));
+        let mut batches = Batches { edge: self.clone(), requests: requests.boxed(), workspace: None };
         let mut answer = wire::IngestStreamResponse::default();
-        let mut known: Option<Workspace> = None;
-        while let Some(wire::IngestStreamRequest { parent, events, historical }) = batches.message().await? {
-            let workspace = match (&known, parent.is_empty()) {
-                (Some(known), true) => known.clone(),
-                _ => workspace("parent", &parent)?,
-            };
-            known = Some(workspace.clone());
-            for outcome in self.take(workspace, events, historical).await? {
-                match outcome {
+        let mut index = 0;
+        while let Some(outcomes) = batches.next().await? {
+            for it in outcomes {
+                match it {
                     Outcome::Accepted => answer.accepted_count += 1,
                     Outcome::Duplicate => answer.duplicate_count += 1,
-                    Outcome::Rejected(_) => answer.rejected_count += 1,
+                    Outcome::Rejected(_) => {
+                        answer.rejected_count += 1;
+                        if answer.rejections.len() < REJECTIONS {
+                            answer
+                                .rejections
+                                .push(wire::StreamRejection { index, outcome: Some(outcome(it)) });
+                        }
+                    }
                 }
+                index += 1;
             }
         }
         Ok(Response::new(answer))
+    }
+
+    type StreamEventsStream = BoxStream<'static, Result<wire::IngestEventsResponse, Status>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<wire::StreamEventsRequest>>,
+    ) -> Answer<Self::StreamEventsStream> {
+        let requests = request.into_inner().map_ok(|it| (it.parent, it.events, it.historical));
+        let batches = Batches { edge: self.clone(), requests: requests.boxed(), workspace: None };
+        let answers = futures::stream::try_unfold(batches, |mut batches| async move {
+            let Some(outcomes) = batches.next().await? else { return Ok(None) };
+            let outcomes = outcomes.into_iter().map(outcome).collect();
+            Ok(Some((wire::IngestEventsResponse { outcomes }, batches)))
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn list_rejected_events(
@@ -61,9 +96,10 @@ impl IngestionService for Edge {
     ) -> Answer<wire::ListRejectedEventsResponse> {
         let message = request.into_inner();
         let workspace = workspace("parent", &message.parent)?;
-        let query = ["ListRejectedEvents", message.parent.as_str()];
+        let query = ["ListRejectedEvents", message.parent.as_str(), message.cause.as_str()];
+        let cause = super::quality::cause(&workspace, &message.cause)?;
         let page = Page::<(i64, Uuid)>::parse(message.page_size, &message.page_token, &query)?;
-        let found = self.app.rejected(&workspace, page.after, page.limit()).await?;
+        let found = self.app.rejected(&workspace, cause.as_deref(), page.after, page.limit()).await?;
         let (found, next_page_token) = page.cut(found, |it| (perennial_types::micros(it.received), it.id));
         let rejected_events = found.into_iter().map(|it| rejected(&workspace, it)).collect();
         Ok(Response::new(wire::ListRejectedEventsResponse { rejected_events, next_page_token }))
@@ -103,7 +139,14 @@ impl IngestionService for Edge {
         let wanted = wanted.ok_or_else(|| Invalid::new("workspace", "is missing: set it"))?;
         let workspace = workspace("workspace.name", &wanted.name)?;
         let paths = update_mask.map(|it| it.paths).unwrap_or_default();
-        let known = ["currency", "default_margin_per_mille", "time_zone", "exchange_rates"];
+        let known = [
+            "currency",
+            "default_margin_per_mille",
+            "time_zone",
+            "exchange_rates",
+            "locale",
+            "consent_rules",
+        ];
         if let Some(path) = paths.iter().find(|it| !known.contains(&it.as_str())) {
             let problem = format!("names {path:?}: use {}", known.join(", "));
             return Err(Invalid::new("update_mask", problem).into());
@@ -120,6 +163,13 @@ impl IngestionService for Edge {
                 .filter(|_| asked("default_margin_per_mille"))
                 .map(i64::from),
             time_zone: Some(wanted.time_zone).filter(|it| asked("time_zone") && !it.is_empty()),
+            locale: Some(wanted.locale).filter(|it| asked("locale") && !it.is_empty()),
+            consent_rules: if paths.iter().any(|it| it == "consent_rules") || !wanted.consent_rules.is_empty()
+            {
+                Some(consent_rules(wanted.consent_rules)?)
+            } else {
+                None
+            },
             rates: if asked("exchange_rates") { rates(wanted.exchange_rates)? } else { Rates::new() },
         };
         self.app.change_workspace(&workspace, change).await?;
@@ -170,6 +220,7 @@ impl Edge {
         workspace: Workspace,
         events: Vec<wire::Event>,
         historical: bool,
+        patient: bool,
     ) -> Result<Vec<Outcome>, Status> {
         let most = self.app.limits().events;
         if events.len() > most {
@@ -178,25 +229,54 @@ impl Edge {
         }
         let items: Vec<String> = events.into_iter().map(to_segment).collect();
         let envelope = Envelope::default();
-        let sheets = items.iter().map(|json| Sheet { kind: None, json }).collect();
+        let sheets = items.iter().map(|json| Sheet { kind: None, json, first_received: None }).collect();
         let batch = Batch { workspace, sheets, envelope: &envelope, historical, trusted: true };
-        Ok(self.app.ingest(batch).await?)
+        Ok(if patient { self.app.ingest_when_room(batch).await? } else { self.app.ingest(batch).await? })
+    }
+}
+
+/// The batches of a stream, each taken in before the next is read.
+struct Batches {
+    edge: Edge,
+    requests: BoxStream<'static, Result<(String, Vec<wire::Event>, bool), Status>>,
+    workspace: Option<Workspace>,
+}
+
+impl Batches {
+    async fn next(&mut self) -> Result<Option<Vec<Outcome>>, Status> {
+        let Some((parent, events, historical)) = self.requests.next().await.transpose()? else {
+            return Ok(None);
+        };
+        let workspace = match (&self.workspace, parent.is_empty()) {
+            (Some(known), true) => known.clone(),
+            _ => workspace("parent", &parent)?,
+        };
+        self.workspace = Some(workspace.clone());
+        self.edge.take(workspace, events, historical, true).await.map(Some)
     }
 }
 
 fn outcome(outcome: Outcome) -> wire::EventOutcome {
     use wire::event_outcome::Result as Word;
-    let (result, reason) = match outcome {
-        Outcome::Accepted => (Word::Accepted, String::new()),
-        Outcome::Duplicate => (Word::Duplicate, String::new()),
-        Outcome::Rejected(problem) => (Word::Rejected, problem.to_string()),
-    };
-    wire::EventOutcome { result: result.into(), reason }
+    match outcome {
+        Outcome::Accepted => wire::EventOutcome { result: Word::Accepted.into(), ..Default::default() },
+        Outcome::Duplicate => wire::EventOutcome { result: Word::Duplicate.into(), ..Default::default() },
+        Outcome::Rejected(problem) => wire::EventOutcome {
+            result: Word::Rejected.into(),
+            reason: problem.to_string(),
+            field: problem.field,
+            remedy: problem.remedy,
+        },
+    }
 }
 
 fn rejected(workspace: &Workspace, it: Rejected) -> wire::RejectedEvent {
     wire::RejectedEvent {
         name: format!("{}/rejectedEvents/{}", workspace.resource(), it.id),
+        blocked: crate::app::blocked(&it).unwrap_or_default().to_owned(),
+        cause: super::quality::cause_name(workspace, &it.cause),
+        fixed_body: it.fixed.unwrap_or_default(),
+        replay_time: it.replayed.map(time::to_wire),
         receive_time: Some(time::to_wire(it.received)),
         message_id: it.message_id,
         event: it.name,
@@ -238,7 +318,55 @@ fn shown(settings: &Settings, fixed: bool) -> wire::Workspace {
         default_margin_per_mille: i32::try_from(settings.default_margin_per_mille).ok(),
         time_zone: settings.time_zone.clone(),
         exchange_rates: settings.rates.iter().flat_map(rate).collect(),
+        locale: settings.locale.clone(),
+        consent_rules: settings.consent_rules.iter().map(shown_rule).collect(),
     }
+}
+
+fn shown_rule(it: &Rule) -> wire::ConsentRule {
+    wire::ConsentRule {
+        region: it.region.clone(),
+        channel: it.channel.as_str().to_owned(),
+        purpose: it.purpose.as_str().to_owned(),
+        basis: it.basis.as_str().to_owned(),
+    }
+}
+
+fn consent_rules(wire: Vec<wire::ConsentRule>) -> Result<Vec<Rule>, Invalid> {
+    let mut rules: Vec<Rule> = Vec::with_capacity(wire.len());
+    for (n, it) in wire.into_iter().enumerate() {
+        let field = |name: &str| format!("workspace.consent_rules[{n}].{name}");
+        let refused = |name: &str, told: &str, remedy: &str| {
+            Invalid::new(field(name), format!("is {told:?}: use {remedy}"))
+        };
+        let region = it.region.to_ascii_uppercase();
+        if !(region.is_empty() || region.len() == 2 && region.bytes().all(|it| it.is_ascii_alphabetic())) {
+            return Err(refused(
+                "region",
+                &it.region,
+                "the two letters of a country, or nothing for everywhere",
+            ));
+        }
+        let rule = Rule {
+            region,
+            channel: Channel::parse(&it.channel)
+                .ok_or_else(|| refused("channel", &it.channel, "email, sms, push, webhook or on_site"))?,
+            purpose: Purpose::parse(&it.purpose)
+                .ok_or_else(|| refused("purpose", &it.purpose, "marketing or transactional"))?,
+            basis: Basis::parse(&it.basis)
+                .ok_or_else(|| refused("basis", &it.basis, "explicit, double_opt_in or presumed"))?,
+        };
+        let same =
+            |it: &Rule| (&it.region, it.channel, it.purpose) == (&rule.region, rule.channel, rule.purpose);
+        if rules.iter().any(same) {
+            return Err(Invalid::new(
+                field("region"),
+                "has two rules for one channel and purpose: leave one",
+            ));
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
 }
 
 fn currency(field: &str, code: &str) -> Result<Currency, Invalid> {

@@ -7,6 +7,7 @@ mod ingestion;
 mod privacy;
 mod product;
 mod profile;
+mod quality;
 
 use tonic::Status;
 

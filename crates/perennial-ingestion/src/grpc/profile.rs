@@ -91,7 +91,7 @@ impl ProfileService for Edge {
                 phone: person.phone(identifiers).unwrap_or_default(),
                 traits_json: json(&person.traits(true)),
                 time_zone: person.zone(&settings.time_zone).0,
-                locale: person.locale().to_owned(),
+                locale: person.locale(&settings.locale).0,
             }
         };
         Ok(Response::new(wire::BatchGetContactsResponse { contacts: found.iter().map(contact).collect() }))
@@ -155,21 +155,31 @@ fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::
         .identifiers
         .iter()
         .map(|it| wire::Identifier { kind: it.kind.as_str().to_owned(), value: it.value.clone() });
-    let consents = profile.person.consents().into_iter().map(|(channel, purpose, given)| wire::Consent {
+    let (locale, locale_source) = profile.person.locale(&settings.locale);
+    let (region, region_source) = profile.person.region();
+    let consents = profile.person.consents(&settings.consent_rules).into_iter();
+    let consents = consents.map(|(channel, purpose, it)| wire::Consent {
         channel: channel.as_str().to_owned(),
         purpose: purpose.as_str().to_owned(),
-        granted: given.granted,
-        source: given.source.clone(),
-        update_time: Some(time::to_wire(from_micros(given.at))),
+        granted: it.granted,
+        source: it.by.as_ref().map_or_else(|| format!("default:{region}"), |it| it.source.clone()),
+        update_time: it.by.as_ref().map(|it| time::to_wire(from_micros(it.at))),
+        wording: it.by.as_ref().and_then(|it| it.wording.clone()).unwrap_or_default(),
+        proof: it.by.and_then(|it| it.proof).unwrap_or_default(),
+        request_time: it.asked.map(|it| time::to_wire(from_micros(it))),
     });
+    let consents: Vec<_> = consents.collect();
     wire::Profile {
         name: resource_name(workspace, profile.id),
         identifiers: identifiers.collect(),
         traits_json: json(&profile.person.traits(false)),
         time_zone,
         time_zone_source: source.as_str().to_owned(),
-        locale: profile.person.locale().to_owned(),
-        consents: consents.collect(),
+        locale,
+        locale_source: locale_source.as_str().to_owned(),
+        region,
+        region_source: region_source.as_str().to_owned(),
+        consents,
         create_time: Some(time::to_wire(profile.created)),
         last_seen_time: Some(time::to_wire(profile.last_seen)),
         merged_profiles: merged.iter().map(|it| resource_name(workspace, *it)).collect(),

@@ -1,8 +1,8 @@
-//! Answers, each of which a browser may read.
+//! Answers. That a browser may read each of them is the router's business.
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use perennial_types::{Fault, Kind};
+use perennial_types::{Detail, Fault, Kind};
 
 use crate::error::Error;
 
@@ -42,7 +42,11 @@ pub fn nothing_here() -> Response {
 /// What went wrong in us or with the request, as the libraries understand it: 503 and 429 are tried again, 400 is not.
 pub fn fault(error: &Error) -> Response {
     match error.kind() {
-        Kind::Exhausted => later(refusal(StatusCode::TOO_MANY_REQUESTS, &error.to_string())),
+        Kind::Exhausted => {
+            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &error.to_string());
+            response.headers_mut().insert(header::RETRY_AFTER, wait(error));
+            response
+        }
         Kind::Unavailable | Kind::Internal | Kind::Conflict => {
             tracing::warn!(error.reason = error.reason(), error = %perennial_rpc::Chain(error), "events not taken");
             later(refusal(
@@ -54,22 +58,31 @@ pub fn fault(error: &Error) -> Response {
     }
 }
 
-/// What a browser asks before it sends from another site.
-pub fn preflight() -> Response {
-    let mut response = answer(StatusCode::NO_CONTENT, String::new());
+/// A picture of one transparent pixel, for those who send by loading one.
+pub fn pixel() -> Response {
+    let mut response = Response::new(PIXEL.into());
     let headers = response.headers_mut();
-    let allow = |text| HeaderValue::from_static(text);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, OPTIONS"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        allow("authorization, content-type, content-encoding, x-retry-count, x-write-key"),
-    );
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow("86400"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/gif"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
+/// The smallest transparent GIF.
+const PIXEL: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\
+    \x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
 fn refusal(status: StatusCode, message: &str) -> Response {
     answer(status, serde_json::json!({ "success": false, "message": message }).to_string())
+}
+
+/// Whole seconds after which trying again makes sense.
+fn wait(error: &Error) -> HeaderValue {
+    let seconds = error.details().into_iter().find_map(|it| match it {
+        Detail::Retry { after } => Some(after.as_secs().max(1)),
+        _ => None,
+    });
+    seconds.map_or(RETRY_AFTER, HeaderValue::from)
 }
 
 fn later(mut response: Response) -> Response {
@@ -80,9 +93,6 @@ fn later(mut response: Response) -> Response {
 fn answer(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -7,30 +7,80 @@ mod auth;
 mod body;
 mod settings;
 
+pub use body::decode;
+
 use axum::Router;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Query, RawQuery, Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
-use http::Method;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use http::{HeaderMap, Method, header};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tower_http::cors::CorsLayer;
 
 use crate::app::{App, Batch, Sheet};
 use crate::domain::call::CallKind;
 use crate::domain::intake::{Envelope, call_of_path};
-use answer::{fault, nothing_here, preflight, success, unauthorised, unusable};
+use answer::{fault, nothing_here, success, unauthorised, unusable};
 
-/// The routes of the Segment wire.
+/// The routes of the Segment wire, and of those that carry its events by other paths: a base that ends with a slash,
+/// Jitsu's, Dittofeed's and RudderStack's own.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/{word}", any(receive))
+    let mut router = Router::new();
+    for path in [
+        "/v1/{word}",
+        "/v1/{word}/",
+        "//v1/{word}",
+        "/api/public/apps/{word}",
+        "/api/s/{word}",
+        "/api/s/s2s/{word}",
+        "/beacon/v1/{word}",
+    ] {
+        router = router.route(path, any(receive));
+    }
+    router
         .route("/m", any(own_metrics))
-        .route("/api/public/apps/{word}", any(receive))
-        .route("/v1/projects/{key}/settings", get(settings::get).options(|| async { preflight() }))
+        .route("/v1/pixel/{word}", get(picture))
+        .route("/v1/projects/{key}/settings", get(settings::get))
+        .route("/sourceConfig", get(settings::source))
+        .route("/sourceConfig/", get(settings::source))
+        .layer(for_browsers())
         .with_state(app)
 }
 
+/// Any site may send, with any header, and read the answer. Browsers add cookies to what they send while a page closes,
+/// and then want the site named; none means anything here, so naming it gives nothing away.
+fn for_browsers() -> CorsLayer {
+    CorsLayer::very_permissive().expose_headers([header::RETRY_AFTER]).max_age(Duration::from_secs(86_400))
+}
+
 /// The browser library's own metrics: taken and dropped.
-async fn own_metrics(request: Request) -> Response {
-    if request.method() == Method::OPTIONS { preflight() } else { success() }
+async fn own_metrics() -> Response {
+    success()
+}
+
+/// One call by loading a picture: the event is in `data`, as base64 of its JSON. Mails and pages without scripts send so.
+async fn picture(
+    State(app): State<App>,
+    Path(word): Path<String>,
+    RawQuery(raw): RawQuery,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(kind) = call_of_path(word.trim_end_matches(".gif")) else { return nothing_here() };
+    let Some(text) = query.get("data").and_then(|it| told(it)) else {
+        return unusable("data: it is missing or cannot be read: send the event as base64 of its JSON");
+    };
+    let taken = take(&app, Form::Single(kind), &headers, raw.as_deref(), &text).await;
+    if taken.status().is_success() { answer::pixel() } else { taken }
+}
+
+/// The JSON that a query's value is: base64 in either alphabet, its plus signs perhaps read as blanks.
+fn told(value: &str) -> Option<String> {
+    let value = value.replace([' ', '-'], "+").replace('_', "/");
+    String::from_utf8(STANDARD_NO_PAD.decode(value.trim_end_matches('=')).ok()?).ok()
 }
 
 enum Form {
@@ -44,9 +94,6 @@ async fn receive(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    if request.method() == Method::OPTIONS {
-        return preflight();
-    }
     let form = match word.as_str() {
         "batch" | "b" | "import" => Form::Batch,
         "m" => return success(),
@@ -63,11 +110,15 @@ async fn receive(
         Ok(text) => text,
         Err(unread) => return unusable(&unread.to_string()),
     };
+    take(&app, form, &head.headers, query.as_deref(), &text).await
+}
+
+async fn take(app: &App, form: Form, headers: &HeaderMap, query: Option<&str>, text: &str) -> Response {
     let retries =
-        head.headers.get("x-retry-count").and_then(|it| it.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+        headers.get("x-retry-count").and_then(|it| it.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
     let parsed = match form {
-        Form::Batch => Envelope::batch(&text, retries, app.limits()),
-        Form::Single(_) => Envelope::single(&text, retries, app.limits()),
+        Form::Batch => Envelope::batch(text, retries, app.limits()),
+        Form::Single(_) => Envelope::single(text, retries, app.limits()),
     };
     let envelope = match parsed {
         Ok(envelope) => envelope,
@@ -77,8 +128,8 @@ async fn receive(
         Form::Batch => None,
         Form::Single(kind) => Some(kind),
     };
-    let keys = auth::Keys::of(&head.headers, query.as_deref(), envelope.write_key);
-    let sorted = match auth::by_workspace(&app, &keys, &envelope).await {
+    let keys = auth::Keys::of(headers, query, envelope.write_key);
+    let sorted = match auth::by_workspace(app, &keys, &envelope).await {
         Ok(sorted) => sorted,
         Err(error) => return fault(&error),
     };
@@ -86,7 +137,7 @@ async fn receive(
         return unauthorised();
     }
     for (workspace, items) in sorted {
-        let sheets = items.into_iter().map(|json| Sheet { kind, json }).collect();
+        let sheets = items.into_iter().map(|json| Sheet { kind, json, first_received: None }).collect();
         let batch = Batch { workspace, sheets, envelope: &envelope, historical: false, trusted: false };
         if let Err(error) = app.ingest(batch).await {
             return fault(&error);

@@ -1,14 +1,16 @@
-//! The settings that the browser library loads before it sends anything.
+//! The settings that browser and mobile libraries load before they send anything.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, header};
 use serde_json::json;
 
 use super::answer::{fault, json as answer, unauthorised};
+use super::auth;
 use crate::app::App;
+use crate::domain::intake::Envelope;
 
-/// Settings that send everything here and nothing elsewhere.
+/// Settings of Segment's libraries that send everything here and nothing elsewhere.
 pub async fn get(State(app): State<App>, Path(key): Path<String>, headers: HeaderMap) -> Response {
     match app.workspace_of_key(&[&key]).await {
         Ok(Some(_)) => {}
@@ -39,5 +41,29 @@ pub async fn get(State(app): State<App>, Path(key): Path<String>, headers: Heade
         "metrics": { "sampleRate": 0 },
         "legacyVideoPluginsEnabled": false,
         "remotePlugins": [],
+    }))
+}
+
+/// Settings of RudderStack's browser and mobile libraries, likewise: a source that is on and has no destination besides us.
+pub async fn source(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let keys = auth::Keys::of(&headers, query.as_deref(), None);
+    let workspace = match auth::by_workspace(&app, &keys, &Envelope::default()).await {
+        Ok(found) => found.into_keys().next(),
+        Err(error) => return fault(&error),
+    };
+    let Some(workspace) = workspace else { return unauthorised() };
+    let off = json!({ "enabled": false });
+    answer(&json!({
+        "isHosted": false,
+        "source": {
+            "id": workspace.as_str(),
+            "name": workspace.as_str(),
+            "workspaceId": workspace.as_str(),
+            "enabled": true,
+            "updatedAt": "2026-01-01T00:00:00.000Z",
+            "config": { "statsCollection": { "errors": off, "metrics": off } },
+            "destinations": [],
+            "connections": [],
+        },
     }))
 }

@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 4] = [FIRST, CATALOGUE, API_KEYS, ERASURES];
+pub const MIGRATIONS: [Migration; 6] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -200,7 +200,7 @@ CREATE UNIQUE INDEX api_key_hash ON api_key (hash);
 };
 
 const ERASURES: Migration = Migration {
-    name: "ingestion_0004_erasures",
+    name: "ingestion_0006_erasures",
     sql: "
 CREATE TABLE erasure (
     workspace TEXT NOT NULL,
@@ -230,5 +230,44 @@ CREATE TABLE erasure_receipt (
     at BIGINT NOT NULL,
     PRIMARY KEY (workspace, erasure, service, profile)
 );
+",
+};
+
+/// What was refused before cannot be sent in again as it came: it was not kept whole.
+const QUALITY: Migration = Migration {
+    name: "ingestion_0004_quality",
+    sql: "
+ALTER TABLE rejected ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE rejected ADD COLUMN historical BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN trusted BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN whole BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE rejected ADD COLUMN fixed TEXT;
+ALTER TABLE rejected ADD COLUMN replayed BIGINT;
+CREATE INDEX rejected_open ON rejected (workspace, cause, received, id) WHERE replayed IS NULL AND NOT taken;
+CREATE TABLE tracking_plan (
+    workspace TEXT PRIMARY KEY,
+    definition TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    updated BIGINT NOT NULL
+);
+CREATE TABLE plan_violation (
+    workspace TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    event TEXT NOT NULL,
+    field TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    count BIGINT NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    PRIMARY KEY (workspace, cause)
+);
+",
+};
+
+const CONSENT: Migration = Migration {
+    name: "ingestion_0005_consent",
+    sql: "
+ALTER TABLE workspace_setting ADD COLUMN locale TEXT;
+ALTER TABLE workspace_setting ADD COLUMN consent_rules TEXT;
 ",
 };

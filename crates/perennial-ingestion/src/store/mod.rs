@@ -7,6 +7,7 @@ pub mod events;
 pub mod keys;
 pub mod merges;
 pub mod migrations;
+pub mod plans;
 pub mod prices;
 pub mod products;
 pub mod profiles;

@@ -1,6 +1,8 @@
 //! How fast it is; run by hand: `cargo test --release -p perennial-ingestion -- --ignored --nocapture speed`.
 
+use crate::cached::caches;
 use crate::house::{House, databases};
+use perennial_cache::Config as CacheConfig;
 use perennial_ingestion::Config;
 use std::time::Instant;
 
@@ -46,6 +48,54 @@ async fn speed() {
                 database.url.split(':').next().unwrap(),
                 60_000.0 / (cpu_seconds() - worked),
             );
+        }
+    }
+}
+
+/// Nineteen reads of a profile for one change, eight at a time: without a cache, in memory, in Redis.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn reads() {
+    let without = CacheConfig { memory_bytes: 0, ..CacheConfig::default() };
+    for cache in std::iter::once(without).chain(caches()) {
+        for database in databases() {
+            let house = House::open_cached(&database, Config::default(), cache.clone()).await;
+            let change = |user: usize, n: usize| {
+                format!(r#"{{"userId":"user-{user}","messageId":"{user}-{n}","traits":{{"n":{n}}}}}"#)
+            };
+            let mut names = Vec::new();
+            for user in 0..200 {
+                assert_eq!(house.post("/v1/identify", &change(user, 0)).await, 200);
+                names.push(house.lookup(&format!("user-{user}")).await.unwrap().name);
+            }
+            let (began, before) = (Instant::now(), house.host.cache.counts());
+            let (house, names) = (&house, &names);
+            let callers = (0..8).map(|caller| async move {
+                for n in 0..1_000 {
+                    let user = (n * 31 + caller * 17) % names.len();
+                    if n % 20 == 19 {
+                        let body = change(user, 1 + caller * 1_000 + n);
+                        assert_eq!(house.post("/v1/identify", &body).await, 200);
+                    } else {
+                        assert_eq!(house.profile(&names[user]).await.name, names[user]);
+                    }
+                }
+            });
+            futures::future::join_all(callers).await;
+            let (seconds, after) = (began.elapsed().as_secs_f64(), house.host.cache.counts());
+            let hits = after.hits - before.hits;
+            let asked = hits + after.misses - before.misses;
+            #[expect(clippy::print_stdout, reason = "the measurement's answer")]
+            {
+                println!(
+                    "{} with {} ({} bytes): {:.0} calls/s, {:.1} % of reads kept",
+                    database.url.split(':').next().unwrap(),
+                    cache.url.split(':').next().unwrap(),
+                    cache.memory_bytes,
+                    8_000.0 / seconds,
+                    100.0 * hits as f64 / asked.max(1) as f64,
+                );
+            }
         }
     }
 }

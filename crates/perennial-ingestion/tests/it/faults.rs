@@ -1,6 +1,7 @@
 //! When the database is away or busy: senders are told to send again, and nothing is lost or counted twice.
 
 use crate::house::{House, databases};
+use perennial_api::ingestion::v1 as wire;
 use perennial_ingestion::Config;
 use perennial_store::{DatabaseConfig, Store};
 
@@ -81,6 +82,39 @@ async fn senders_are_told_to_wait_when_too_much_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_waits_for_room_where_a_request_is_sent_away() {
+    let database = databases().remove(0);
+    let house = House::open_with(&database, Config { max_waiting_events: 3, ..Config::default() }).await;
+    let store = other(&database).await;
+    let tx = store.write().await.unwrap();
+    let batch = |n: u32| wire::IngestStreamRequest {
+        parent: "workspaces/main".to_owned(),
+        events: (0..2)
+            .map(|m| wire::Event {
+                r#type: "page".to_owned(),
+                anonymous_id: "a".to_owned(),
+                message_id: format!("{n} {m}"),
+                ..Default::default()
+            })
+            .collect(),
+        historical: false,
+    };
+    let stream = |n: u32| {
+        let mut client = house.ingestion.clone();
+        async move { client.ingest_stream(futures::stream::iter([batch(n), batch(n + 1)])).await.unwrap() }
+    };
+    let mut both = Box::pin(futures::future::join(stream(0), stream(2)));
+    // Neither is sent away while another writer holds the database.
+    assert!(futures::poll!(&mut both).is_pending());
+    house.refused_events_while_full().await;
+    assert!(futures::poll!(&mut both).is_pending());
+    tx.commit().await.unwrap();
+    let (one, other) = both.await;
+    assert_eq!(one.into_inner().accepted_count + other.into_inner().accepted_count, 8);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_left_half_told_by_a_crash_is_told_at_the_next_start() {
     for database in databases() {
         let house = House::open(&database).await;
@@ -95,6 +129,31 @@ async fn a_merge_left_half_told_by_a_crash_is_told_at_the_next_start() {
         assert_eq!(house.post("/v1/page", r#"{"anonymousId":"a"}"#).await, 200);
         let into = house.records().await.iter().filter(|it| it.kind == "merged_into").count();
         assert_eq!(into, 2, "the one that was told, and the one the test took back");
+        house.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workspace_that_sends_too_fast_is_told_when_to_go_on() {
+    let config = Config { max_events_per_second: 2, ..Config::default() };
+    for database in databases() {
+        let house = House::open_with(&database, config.clone()).await;
+        let batch = |from: usize, many: usize| {
+            let item =
+                |n: usize| format!(r#"{{"type":"track","event":"E","userId":"u","messageId":"m{n}"}}"#);
+            format!(r#"{{"batch":[{}]}}"#, (from..from + many).map(item).collect::<Vec<_>>().join(","))
+        };
+        // Larger than a whole window, and alone: it is taken, or it would never be.
+        assert_eq!(house.post("/v1/batch", &batch(0, 30)).await, 200);
+        let head = format!("POST /v1/batch?writeKey={} HTTP/1.1\r\nContent-Type: text/plain", house.key);
+        let (status, answer) = house.send(&head, batch(30, 1).as_bytes()).await;
+        assert_eq!(status, 429);
+        // The clock stands at a full minute: the window has ten seconds left.
+        assert!(answer.to_lowercase().contains("retry-after: 10"), "{answer}");
+        assert!(answer.contains("2 events a second"), "{answer}");
+        house.advance(1).await;
+        assert_eq!(house.post("/v1/batch", &batch(30, 20)).await, 200);
+        assert_eq!(house.stats().await.accepted_count, 50);
         house.close().await;
     }
 }

@@ -3,6 +3,8 @@
 crate::on_every_database!(
     a_batch_has_an_outcome_for_each_event,
     a_stream_is_counted,
+    a_stream_is_answered_batch_by_batch,
+    one_event_is_answered_with_its_outcome,
     reports_about_a_message_become_facts_about_it,
     the_first_amount_decides_the_currency,
     keys_are_made_listed_and_ended,
@@ -72,6 +74,60 @@ mod cases {
         let stream = futures::stream::iter((0..5).map(message));
         let counts = house.ingestion.clone().ingest_stream(stream).await.unwrap().into_inner();
         assert_eq!((counts.accepted_count, counts.duplicate_count, counts.rejected_count), (300, 200, 0));
+        let mut bad = message(0);
+        bad.events[3].event = String::new();
+        bad.events[3].message_id = "bad".to_owned();
+        let stream = futures::stream::iter([message(0), bad]);
+        let counts = house.ingestion.clone().ingest_stream(stream).await.unwrap().into_inner();
+        let rejected = &counts.rejections[0];
+        assert_eq!((counts.rejected_count, rejected.index), (1, 103));
+        assert_eq!(rejected.outcome.as_ref().unwrap().field, "event");
+    }
+
+    pub async fn a_stream_is_answered_batch_by_batch(house: &House) {
+        let (batches, sent) = futures::channel::mpsc::channel(1);
+        let mut batches = batches;
+        let mut answers = house.ingestion.clone().stream_events(sent).await.unwrap().into_inner();
+        for n in 0..3 {
+            let events = vec![
+                track(&n.to_string(), "ana", "A", &[]),
+                track("0", "ana", "A", &[]),
+                track("", "", "A", &[]),
+            ];
+            let parent = if n == 0 { "workspaces/main".to_owned() } else { String::new() };
+            let batch = wire::StreamEventsRequest { parent, events, historical: false };
+            futures::SinkExt::send(&mut batches, batch).await.unwrap();
+            // Each is answered before the next is sent.
+            let outcomes = answers.message().await.unwrap().unwrap().outcomes;
+            let words: Vec<Word> = outcomes.iter().map(|it| it.result()).collect();
+            let first = Word::Accepted;
+            assert_eq!(words, [first, Word::Duplicate, Word::Rejected]);
+            assert_eq!(outcomes[2].field, "anonymousId");
+            assert!(!outcomes[2].remedy.is_empty() && outcomes[2].reason.contains(&outcomes[2].remedy));
+        }
+        drop(batches);
+        assert!(answers.message().await.unwrap().is_none());
+        let stream = futures::stream::iter([wire::StreamEventsRequest::default()]);
+        let mut refused = house.ingestion.clone().stream_events(stream).await.unwrap().into_inner();
+        assert_eq!(refused.message().await.unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    pub async fn one_event_is_answered_with_its_outcome(house: &House) {
+        let one = |event| wire::IngestEventRequest {
+            parent: "workspaces/main".to_owned(),
+            event,
+            historical: false,
+        };
+        let mut client = house.ingestion.clone();
+        for expected in [Word::Accepted, Word::Duplicate] {
+            let outcome =
+                client.ingest_event(one(Some(track("1", "ana", "A", &[])))).await.unwrap().into_inner();
+            assert_eq!(outcome.result(), expected);
+        }
+        let refused = client.ingest_event(one(None)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let outcome = client.ingest_event(one(Some(track("2", "ana", "", &[])))).await.unwrap().into_inner();
+        assert_eq!((outcome.result(), outcome.field.as_str()), (Word::Rejected, "event"));
     }
 
     pub async fn reports_about_a_message_become_facts_about_it(house: &House) {
@@ -144,6 +200,7 @@ mod cases {
                     start_date: "2026-01-01".to_owned(),
                     rate: 1.1,
                 }],
+                ..Default::default()
             }),
             update_mask: None,
         };

@@ -5,6 +5,7 @@ use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::feed::v1::{Cursor, ReadRequest};
 use perennial_api::ingestion::v1 as wire;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
+use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::profile::v1 as profile;
 use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
@@ -44,8 +45,9 @@ pub fn databases() -> Vec<Database> {
 }
 
 pub struct House {
-    host: Host,
+    pub host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
+    pub quality: QualityServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
     pub privacy: PrivacyServiceClient<Transport>,
     pub catalog: CatalogServiceClient<Transport>,
@@ -61,7 +63,15 @@ impl House {
         Self::open_with(database, Config::default()).await
     }
 
-    pub async fn open_with(database: &Database, mut config: Config) -> Self {
+    pub async fn open_with(database: &Database, config: Config) -> Self {
+        Self::open_cached(database, config, perennial_cache::Config::default()).await
+    }
+
+    pub async fn open_cached(
+        database: &Database,
+        mut config: Config,
+        cache: perennial_cache::Config,
+    ) -> Self {
         config.database.url.clone_from(&database.url);
         config.database.schema_prefix.clone_from(&database.prefix);
         let mut process = perennial_runtime::Config::default();
@@ -69,6 +79,7 @@ impl House {
         process.http_listen.set_port(0);
         process.clock.simulated_from = Some(START.parse().unwrap());
         process.server.drain_delay = std::time::Duration::ZERO;
+        process.cache = cache;
         let host = Host::new(&process, &["ingestion"]).unwrap();
         let service = perennial_ingestion::service(config, &host).await.unwrap();
         let bound = Process::bind(&process, host.clone(), vec![service]).await.unwrap();
@@ -79,6 +90,7 @@ impl House {
         let transport = |name: &str| host.mesh.transport(name);
         let mut house = Self {
             ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
+            quality: QualityServiceClient::new(transport("perennial.ingestion.v1.QualityService")),
             profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
             privacy: PrivacyServiceClient::new(transport("perennial.profile.v1.PrivacyService")),
             catalog: CatalogServiceClient::new(transport("perennial.catalog.v1.CatalogService")),
@@ -139,6 +151,27 @@ impl House {
         self.send(&head, body.as_bytes()).await.0
     }
 
+    /// Sends requests until one is sent away because too much waits; those before it are left waiting.
+    pub async fn refused_events_while_full(&self) {
+        let mut client = self.ingestion.clone();
+        loop {
+            let event = wire::Event {
+                r#type: "page".to_owned(),
+                anonymous_id: "b".to_owned(),
+                message_id: "full".to_owned(),
+                ..Default::default()
+            };
+            let events = vec![event.clone(), event];
+            let request =
+                wire::IngestEventsRequest { parent: "workspaces/main".to_owned(), events, historical: false };
+            let asked =
+                tokio::time::timeout(std::time::Duration::from_millis(50), client.ingest_events(request));
+            if asked.await.is_ok_and(|it| it.is_err_and(|it| it.code() == tonic::Code::ResourceExhausted)) {
+                return;
+            }
+        }
+    }
+
     pub async fn stats(&self) -> wire::IngestStats {
         let name = "workspaces/main/ingestStats".to_owned();
         self.ingestion
@@ -161,6 +194,12 @@ impl House {
             identifier: identifier.to_owned(),
         };
         self.profiles.clone().lookup_profile(request).await.ok().map(tonic::Response::into_inner)
+    }
+
+    /// A profile by its name.
+    pub async fn profile(&self, name: &str) -> profile::Profile {
+        let request = profile::GetProfileRequest { name: name.to_owned() };
+        self.profiles.clone().get_profile(request).await.unwrap().into_inner()
     }
 
     /// Every record of the feed, partition by partition.

@@ -5,6 +5,7 @@ crate::on_every_database!(
     one_batch_about_one_person_is_taken_in_order,
     merges_under_load_leave_every_partition_whole,
     people_and_their_consent_can_be_read,
+    consent_is_kept_with_its_provenance_and_by_the_rules_of_a_country,
 );
 
 mod cases {
@@ -165,5 +166,62 @@ mod cases {
             format!("{:?}", house.records().await.iter().map(|it| it.payload.clone()).collect::<Vec<_>>());
         assert!(!texts.contains("ana@") && !texts.contains("1234567"), "no identifier is in the feed");
         assert!(house.lookup("nobody").await.is_none());
+    }
+
+    pub async fn consent_is_kept_with_its_provenance_and_by_the_rules_of_a_country(house: &House) {
+        use perennial_api::ingestion::v1 as wire;
+        let rule = |region: &str, basis: &str| wire::ConsentRule {
+            region: region.to_owned(),
+            channel: "email".to_owned(),
+            purpose: "marketing".to_owned(),
+            basis: basis.to_owned(),
+        };
+        let update = |consent_rules| wire::UpdateWorkspaceRequest {
+            workspace: Some(wire::Workspace {
+                name: "workspaces/main".to_owned(),
+                locale: "en".to_owned(),
+                consent_rules,
+                ..Default::default()
+            }),
+            update_mask: None,
+        };
+        let mut client = house.ingestion.clone();
+        for wrong in
+            [vec![rule("Germany", "explicit")], vec![rule("", "maybe")], vec![rule("de", "explicit"); 2]]
+        {
+            let refused = client.update_workspace(update(wrong)).await.unwrap_err();
+            assert!(refused.message().contains("workspace.consent_rules"), "{refused}");
+        }
+        let rules = vec![rule("de", "double_opt_in"), rule("", "explicit")];
+        let kept = client.update_workspace(update(rules)).await.unwrap().into_inner();
+        assert_eq!((kept.consent_rules[0].region.as_str(), kept.locale.as_str()), ("DE", "en"));
+        let grant = |who: &str, country: &str| {
+            format!(
+                r#"{{"userId":"{who}","traits":{{"email":"{who}@example.com","country":"{country}","consent":{{"email":
+                {{"granted":true,"source":"checkout","wording":"Send me news","proof":"form 7"}}}}}}}}"#
+            )
+        };
+        assert_eq!(house.post("/v1/identify", &grant("ana", "FR")).await, 200);
+        assert_eq!(house.post("/v1/identify", &grant("ben", "DE")).await, 200);
+        let ana = house.lookup("ana").await.unwrap();
+        let consent = &ana.consents[0];
+        assert!(consent.granted && consent.update_time.is_some() && consent.request_time.is_none());
+        let told = (consent.source.as_str(), consent.wording.as_str(), consent.proof.as_str());
+        assert_eq!(told, ("checkout", "Send me news", "form 7"));
+        assert_eq!((ana.region.as_str(), ana.region_source.as_str()), ("FR", "profile"));
+        assert_eq!((ana.locale.as_str(), ana.locale_source.as_str()), ("en", "workspace"));
+        let ben = house.lookup("ben").await.unwrap();
+        assert!(!ben.consents[0].granted && ben.consents[0].request_time.is_some());
+        house.advance(1).await;
+        let confirmed = r#"{"userId":"ben","event":"Consent Confirmed","properties":{"channel":"email","proof":"link 9"}}"#;
+        assert_eq!(house.post("/v1/track", confirmed).await, 200);
+        let ben = house.lookup("ben").await.unwrap();
+        assert!(ben.consents[0].granted && ben.consents[0].request_time.is_none());
+        assert_eq!(ben.consents[0].proof, "link 9");
+        let granted = |it: &perennial_types::Fact| matches!(&it.kind, perennial_types::FactKind::Consent(it) if it.granted);
+        assert_eq!(house.facts().await.iter().filter(|it| granted(it)).count(), 2);
+        let texts =
+            format!("{:?}", house.records().await.iter().map(|it| it.payload.clone()).collect::<Vec<_>>());
+        assert!(!texts.contains("link 9") && !texts.contains("form 7"), "a proof stays with the profile");
     }
 }

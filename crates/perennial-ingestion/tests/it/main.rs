@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod cached;
 mod catalog;
+mod corpora;
 mod erasure;
 mod faults;
 mod grpc;
 mod house;
 mod identity;
+mod quality;
 mod wire;
 
 /// Runs a test on every database there is.

@@ -73,7 +73,7 @@ impl tower::Service<http::Request<Body>> for Ingestion {
             let answer = service_fn(move |request: Request<IngestEventsRequest>| {
                 let events = request.into_inner().events;
                 let accepted =
-                    EventOutcome { result: event_outcome::Result::Accepted.into(), reason: String::new() };
+                    EventOutcome { result: event_outcome::Result::Accepted.into(), ..Default::default() };
                 let outcomes = vec![accepted; events.len()];
                 taken.lock().unwrap().extend(events);
                 async move { Ok::<_, Status>(Response::new(IngestEventsResponse { outcomes })) }

@@ -45,7 +45,7 @@ async fn a_driver_moves_the_clock_and_sees_what_became_due_done() {
     assert_eq!(quiet.next_due_time, Some(time::to_wire(from_micros(START + HOUR))));
 
     let to = Some(time::to_wire(from_micros(START + HOUR)));
-    driver.advance_clock(AdvanceClockRequest { now: to }).await.unwrap();
+    driver.advance_clock(AdvanceClockRequest { now: to, hold: false }).await.unwrap();
     loop {
         let status = driver.get_clock_status(GetClockStatusRequest::default()).await.unwrap().into_inner();
         assert!(status.activity > quiet.activity);

@@ -116,7 +116,7 @@ async fn a_key_opens_its_workspace_as_far_as_it_goes() {
 
     // What services ask each other is for no key.
     let mut clock = puppet(running.remote().await);
-    let mut request = Request::new(AdvanceClockRequest { now: None });
+    let mut request = Request::new(AdvanceClockRequest::default());
     request.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer ak_admin"));
     assert_eq!(clock.advance_clock(request).await.unwrap_err().code(), Code::PermissionDenied);
 }
@@ -141,7 +141,7 @@ async fn a_key_that_cannot_be_looked_up_is_no_wrong_key() {
     // Where no key service can be reached at all, keys are not wrong either.
     let alone = Running::start(guarded(), vec![Puppet::default().service()]).await;
     let mut clock = puppet(alone.remote().await);
-    let mut request = Request::new(AdvanceClockRequest { now: None });
+    let mut request = Request::new(AdvanceClockRequest::default());
     request.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer ak_admin"));
     assert_eq!(clock.advance_clock(request).await.unwrap_err().code(), Code::Unavailable);
 }
@@ -197,7 +197,7 @@ async fn called_by(tls: TlsConfig, served: &Running) -> Code {
     config.peers.insert("clock".to_owned(), format!("https://{}", served.grpc));
     let host = perennial_runtime::Host::new(&config, &[]).unwrap();
     let mut clock = puppet(host.mesh.transport(CLOCK));
-    clock.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err().code()
+    clock.advance_clock(AdvanceClockRequest::default()).await.unwrap_err().code()
 }
 
 #[tokio::test(flavor = "multi_thread")]

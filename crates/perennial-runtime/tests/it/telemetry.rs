@@ -48,7 +48,7 @@ async fn a_call_reaches_the_collector_as_a_span_and_a_measurement() {
     let telemetry = Telemetry::start(&telemetry).unwrap();
     let running = Running::start(config(), vec![Puppet::default().service()]).await;
     let mut client = puppet(running.remote().await);
-    client.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err();
+    client.advance_clock(AdvanceClockRequest::default()).await.unwrap_err();
     running.stop.cancel();
     running.ended().await.unwrap();
     telemetry.stop().await;

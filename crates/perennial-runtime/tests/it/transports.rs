@@ -33,14 +33,16 @@ async fn an_error_is_told_alike_in_process_and_over_the_network() {
         [(running.local(CLOCK), running.local(HEALTH)), (running.remote().await, running.remote().await)]
     {
         let mut clock = puppet(clock);
-        let invalid = clock.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err();
+        let invalid = clock.advance_clock(AdvanceClockRequest::default()).await.unwrap_err();
         let details = invalid.get_error_details();
         assert_eq!(invalid.code(), Code::InvalidArgument);
         assert_eq!(details.error_info().unwrap().domain, "perennial.dev");
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "now");
 
-        let epoch =
-            AdvanceClockRequest { now: Some(perennial_rpc::time::to_wire(perennial_types::from_micros(0))) };
+        let epoch = AdvanceClockRequest {
+            now: Some(perennial_rpc::time::to_wire(perennial_types::from_micros(0))),
+            hold: false,
+        };
         let panicked = clock.advance_clock(epoch).await.unwrap_err();
         assert_eq!(panicked.code(), Code::Internal);
         assert!(!format!("{panicked:?}").contains("told to panic"), "{panicked:?}");
@@ -97,13 +99,13 @@ async fn calls_over_the_limit_are_refused_while_health_still_answers() {
     let first = client.get_clock_status(GetClockStatusRequest::default());
     let rest = async {
         told.entered.notified().await;
-        let refused = second.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err();
+        let refused = second.advance_clock(AdvanceClockRequest::default()).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable);
         assert_eq!(refused.get_error_details().error_info().unwrap().reason, "TOO_MANY_CALLS");
         assert!(refused.get_error_details().retry_info().is_some());
         running.until("", 1).await;
         // Within the process nobody is refused: the caller already is one of the calls.
-        let here = puppet(running.local(CLOCK)).advance_clock(AdvanceClockRequest { now: None }).await;
+        let here = puppet(running.local(CLOCK)).advance_clock(AdvanceClockRequest::default()).await;
         assert_eq!(here.unwrap_err().code(), Code::InvalidArgument);
         told.answer.notify_one();
     };
@@ -111,7 +113,7 @@ async fn calls_over_the_limit_are_refused_while_health_still_answers() {
     assert_eq!(first.unwrap().into_inner().activity, 7);
     // The place is free once the first answer has wholly left.
     let after = loop {
-        let refused = client.advance_clock(AdvanceClockRequest { now: None }).await.unwrap_err();
+        let refused = client.advance_clock(AdvanceClockRequest::default()).await.unwrap_err();
         if refused.code() != Code::Unavailable {
             break refused;
         }
@@ -124,13 +126,13 @@ async fn a_token_is_asked_for_over_the_network_and_shown_to_peers() {
     let mut guarded = config();
     guarded.server.token = perennial_runtime::Secret::new("t0ken");
     let running = Running::start(guarded.clone(), vec![Puppet::default().service()]).await;
-    let without = puppet(running.remote().await).advance_clock(AdvanceClockRequest { now: None }).await;
+    let without = puppet(running.remote().await).advance_clock(AdvanceClockRequest::default()).await;
     assert_eq!(without.unwrap_err().code(), Code::Unauthenticated);
-    let inside = puppet(running.local(CLOCK)).advance_clock(AdvanceClockRequest { now: None }).await;
+    let inside = puppet(running.local(CLOCK)).advance_clock(AdvanceClockRequest::default()).await;
     assert_eq!(inside.unwrap_err().code(), Code::InvalidArgument);
 
     guarded.peers.insert("clock".to_owned(), format!("http://{}", running.grpc));
     let peer = Running::start(guarded, vec![]).await;
-    let with = puppet(peer.local(CLOCK)).advance_clock(AdvanceClockRequest { now: None }).await;
+    let with = puppet(peer.local(CLOCK)).advance_clock(AdvanceClockRequest::default()).await;
     assert_eq!(with.unwrap_err().code(), Code::InvalidArgument);
 }

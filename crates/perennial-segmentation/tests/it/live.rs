@@ -156,3 +156,25 @@ async fn an_import_changes_membership_as_history() {
         world.end().await;
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_kept_until_the_feed_tells_that_it_changed() {
+    for mut world in worlds().await {
+        world.create("viewers", r#"did("Product Viewed", "30d")"#).await;
+        let ana = world.profile();
+        world.known(ana).await;
+        let (member, stage) = (world.check(ana, "viewers").await, world.stage(ana).await);
+        assert!(!member.member && member.complete_through.is_some() && stage.complete_through.is_some());
+        let before = world.host.cache.counts();
+        assert_eq!(world.check(ana, "viewers").await, member);
+        assert_eq!(world.stage(ana).await, stage);
+        let after = world.host.cache.counts();
+        assert_eq!((after.hits, after.misses), (before.hits + 2, before.misses));
+
+        world.track(ana, "Product Viewed").await;
+        assert!(world.check(ana, "viewers").await.member);
+        let moved = world.stage(ana).await;
+        assert_eq!((stage.stage.as_str(), moved.stage.as_str()), ("lead", "evaluating"));
+        world.end().await;
+    }
+}

@@ -101,9 +101,9 @@ Examples:
     Keys(Keys),
     /// Read a file of orders, events, profiles or products into history
     Import(Import),
-    /// Make segments, campaigns, templates and offers what files say, and show what changes
+    /// Make segments, campaigns, templates, offers and the tracking plan what files say, and show what changes
     #[command(after_help = "\
-Each file holds one or more documents with `kind: Segment`, `Campaign`, `Template` or `Offer`.
+Each file holds one or more documents with `kind: Segment`, `Campaign`, `Template`, `Offer` or `TrackingPlan`.
   + is new, ~ changes, = stays. A campaign that is new starts as a draft, unless --live.
 
 Examples:
@@ -189,6 +189,9 @@ Examples:
         #[arg(long)]
         yes: bool,
     },
+    /// Events that were refused: why, how to mend them, and sending them in again
+    #[command(subcommand)]
+    Rejected(Rejected),
     /// Print the settings in force as TOML
     Config {
         /// The defaults instead, each explained
@@ -242,14 +245,16 @@ pub enum Scope {
 /// What to import.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-CSV (comma, semicolon, tab or bar), NDJSON, or for products XML (RSS or Atom as written for Google), plain or gzipped;
-which of them is seen from the file. Columns are guessed
+CSV (comma, semicolon, tab or bar), NDJSON, or for products XML (RSS or Atom as written for Google), plain or gzipped,
+or Parquet; which of them is seen from the file. Columns are guessed
 by their names and shown; name the others. A row that cannot be used goes to FILE.rejected.csv with its line and the
 reason: mend it there and import that file. Importing a file again changes nothing. History starts and sends nothing.
 
 Fields:
   orders     customer, ordered_at, revenue; order, currency, discount, cost, coupon, email,
-             product, product_name, category, quantity, price (rows of one order next to each other are its lines)
+             product, product_name, category, quantity, price (rows of one order are its lines); refunds.
+             Where rows come to less than nothing, money goes back: of the order named in refunds, else of the
+             customer's latest order of that product, else of none that is known
   events     customer or anonymous, event, happened_at; message; everything else is a property.
              NDJSON may hold calls as the Segment specification writes them
   profiles   customer; email, phone, updated_at; everything else is a trait (email_consent=true is consent)
@@ -424,6 +429,48 @@ pub enum Export {
         /// Into this file; standard output if left out
         #[arg(long, short, value_name = "FILE")]
         file: Option<PathBuf>,
+    },
+}
+
+/// Events that were refused.
+#[derive(Debug, Subcommand)]
+pub enum Rejected {
+    /// Count them by cause, and what the tracking plan observed
+    List,
+    /// Show those of a cause, newest first
+    Show {
+        /// The cause, from `perennial rejected list`
+        cause: String,
+        /// How many
+        #[arg(long, short, default_value_t = 10)]
+        number: i32,
+    },
+    /// Mend those of a cause; they are taken when they are replayed
+    #[command(after_help = "\
+Examples:
+  perennial rejected fix 3f2a9c --dry-run --patch '[{\"op\":\"move\",\"from\":\"/properties/number\",\"path\":\"/properties/order_id\"}]'
+  perennial rejected fix 3f2a9c --merge '{\"properties\":{\"currency\":\"EUR\"}}'
+  perennial rejected fix 3f2a9c --undo")]
+    Fix {
+        /// The cause, from `perennial rejected list`
+        cause: String,
+        /// A JSON Patch (RFC 6902), or a file with one
+        #[arg(long, value_name = "JSON", conflicts_with_all = ["merge", "undo"])]
+        patch: Option<String>,
+        /// A JSON Merge Patch (RFC 7386), or a file with one
+        #[arg(long, value_name = "JSON", conflicts_with = "undo")]
+        merge: Option<String>,
+        /// Take earlier mendings back
+        #[arg(long)]
+        undo: bool,
+        /// Show what would become of them, change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Send them in again, mended or not; each counts once, and what is older than an hour is history
+    Replay {
+        /// The cause; all of them if left out
+        cause: Option<String>,
     },
 }
 

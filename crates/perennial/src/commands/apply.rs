@@ -9,6 +9,8 @@ use perennial_api::campaign::v1::update_campaign_response::Change as CampaignCha
 use perennial_api::campaign::v1::{
     Campaign, EnterExistingRequest, EnterExistingResponse, UpdateCampaignRequest,
 };
+use perennial_api::ingestion::v1::update_tracking_plan_response::Change as PlanChange;
+use perennial_api::ingestion::v1::{TrackingPlan, UpdateTrackingPlanRequest};
 use perennial_api::loyalty::v1::update_offer_response::Change as OfferChange;
 use perennial_api::loyalty::v1::{Offer, UpdateOfferRequest};
 use perennial_api::notification::v1::update_template_response::Change as TemplateChange;
@@ -126,6 +128,7 @@ async fn one(session: &Session, it: &Document, what: &Apply) -> Result<Change, S
         DocumentKind::Campaign => campaign(session, it, what).await,
         DocumentKind::Template => template(session, it, what).await,
         DocumentKind::Offer => offer(session, it, what).await,
+        DocumentKind::TrackingPlan => plan(session, it, what).await,
     };
     change.map_err(|status| explained(it, status))
 }
@@ -304,6 +307,24 @@ async fn offer(session: &Session, it: &Document, what: &Apply) -> Result<Change,
         OfferChange::Unchanged | OfferChange::Unspecified => '=',
     };
     let note = answer.offer.map(|it| it.description).unwrap_or_default();
+    Ok(Change { sign, kind: it.kind, name: it.name.clone(), note })
+}
+
+async fn plan(session: &Session, it: &Document, what: &Apply) -> Result<Change, Status> {
+    let wanted = TrackingPlan {
+        name: format!("{}/trackingPlan", session.parent()),
+        definition: it.text.clone(),
+        ..TrackingPlan::default()
+    };
+    let request = UpdateTrackingPlanRequest { tracking_plan: Some(wanted), validate_only: what.dry_run };
+    let answer = session.quality().update_tracking_plan(request).await?.into_inner();
+    let sign = match answer.change() {
+        PlanChange::Created => '+',
+        PlanChange::Updated => '~',
+        PlanChange::Unchanged | PlanChange::Unspecified => '=',
+    };
+    let (events, enforced) = (answer.event_count, answer.enforced_count);
+    let note = format!("{events} events, {enforced} of them enforced");
     Ok(Change { sign, kind: it.kind, name: it.name.clone(), note })
 }
 

@@ -25,6 +25,8 @@ pub struct Document {
 /// What a document defines, in the order in which they have to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum DocumentKind {
+    /// The workspace's tracking plan.
+    TrackingPlan,
     /// An offer.
     Offer,
     /// A template.
@@ -40,6 +42,7 @@ impl DocumentKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::TrackingPlan => "tracking-plan",
             Self::Offer => "offer",
             Self::Template => "template",
             Self::Segment => "segment",
@@ -158,12 +161,23 @@ fn document(file: &str, before: usize, text: String) -> anyhow::Result<Document>
         let problem = problem.lines().next().unwrap_or_default();
         anyhow::anyhow!("{file}:{}: not valid YAML: {problem}", before + line)
     })?;
-    let remedy = "write kind: Segment, Campaign, Template or Offer";
+    let remedy = "write kind: Segment, Campaign, Template, Offer or TrackingPlan";
     let kind = match head.kind.as_deref() {
         Some("Segment") => DocumentKind::Segment,
         Some("Campaign") => DocumentKind::Campaign,
         Some("Template") => DocumentKind::Template,
         Some("Offer") => DocumentKind::Offer,
+        // A workspace has one, so it needs no name.
+        Some("TrackingPlan") => {
+            let name = head.name.unwrap_or_else(|| "tracking-plan".to_owned());
+            return Ok(Document {
+                file: file.to_owned(),
+                before,
+                kind: DocumentKind::TrackingPlan,
+                name,
+                text,
+            });
+        }
         Some(other) => {
             bail!("{file}:{}: kind {other:?} is not known: {remedy}", before + line_of(&text, "kind"))
         }
@@ -203,7 +217,7 @@ mod tests {
         for (text, expected) in [
             ("kind: Segmnt\nname: a\n", "a.yaml:1: kind \"Segmnt\" is not known"),
             ("name: a\n", "a.yaml:1: kind is missing"),
-            ("kind: Offer\n", "a.yaml:1: name is missing"),
+            ("kind: Offer\nnames: a\n", "a.yaml:1: name is missing"),
             ("kind: [\n", "a.yaml:"),
         ] {
             let error = split("a.yaml", text).unwrap_err().to_string();

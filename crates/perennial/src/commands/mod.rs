@@ -10,6 +10,7 @@ pub mod keys;
 pub mod parked;
 pub mod pause;
 pub mod person;
+pub mod rejected;
 pub mod report;
 pub mod score;
 pub mod status;

@@ -1,32 +1,41 @@
-//! The one driver of the simulated clock: an hour forward, wait until nothing is left to do, tell what happened in it,
+//! The one driver of the simulated clocks: a step forward, wait until nothing is left to do, tell what happened in it,
 //! wait again, see what came into the inboxes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use perennial_api::clock::v1::clock_service_client::ClockServiceClient;
-use perennial_api::clock::v1::{AdvanceClockRequest, ClockStatus, GetClockStatusRequest};
+use anyhow::{Context, bail};
 use perennial_api::ingestion::v1::event_outcome::Result as Taken;
 use perennial_api::ingestion::v1::{Event, GetIngestStatsRequest, IngestEventsRequest};
 use perennial_api::loyalty::v1::{GetCouponRequest, GetOfferRequest, Offer};
-use perennial_rpc::{Transport, client, time};
+use perennial_rpc::time;
 use perennial_types::{Timestamp, from_micros, micros};
 
 use super::browser::{Browser, Step};
+use super::clocks::Clocks;
 use super::fingerprint::Fingerprint;
 use super::inbox::{Inbox, Mail};
 use crate::cli::Demo;
-use crate::embedded::Here;
 use crate::output;
 use crate::session::{Session, told};
 use crate::simulator::{Coupon, Customer, Happening, Letter, Shop, What, wire};
 
-/// How long the process may be busy with one slice before that counts as stuck.
-const STUCK: Duration = Duration::from_secs(120);
 /// Events of one request.
 const BATCH: usize = 2_000;
+
+/// Where the product runs that is simulated with.
+pub struct World {
+    /// The clocks of all its processes.
+    pub clocks: Clocks,
+    /// Where links in messages lead.
+    pub http: SocketAddr,
+    /// Where messages come in.
+    pub mail: PathBuf,
+    /// What arrives besides what the shop tells, and when; in order of time.
+    pub script: Vec<(Timestamp, Event)>,
+}
 
 /// A simulation that is over.
 pub struct Driven {
@@ -46,7 +55,9 @@ pub struct Driven {
 
 struct Driver<'a> {
     session: &'a Session,
-    clock: ClockServiceClient<Transport>,
+    clocks: Clocks,
+    /// What is still to arrive, soonest last.
+    script: Vec<(Timestamp, Event)>,
     shop: Shop,
     inbox: Inbox,
     browser: Browser,
@@ -65,24 +76,23 @@ struct Links {
 }
 
 /// Runs the shop from its first day to its last.
-pub async fn drive(
-    session: &Session,
-    here: &Here,
-    mail: &Path,
-    shop: Shop,
-    what: &Demo,
-) -> anyhow::Result<Driven> {
+///
+/// # Errors
+/// If a service fails or refuses.
+pub async fn drive(session: &Session, world: World, shop: Shop, what: &Demo) -> anyhow::Result<Driven> {
     let began = Instant::now();
     let bar = output::days(u64::from(what.days));
     if session.is_json() {
         bar.clear();
     }
-    let mesh = &here.host.mesh;
+    let World { clocks, http, mail, mut script } = world;
+    script.reverse();
     let mut driver = Driver {
         session,
-        clock: client!(ClockServiceClient::new(mesh.transport("perennial.clock.v1.ClockService"))),
-        inbox: Inbox::at(mail),
-        browser: Browser::new(here.http),
+        clocks,
+        script,
+        inbox: Inbox::at(&mail),
+        browser: Browser::new(http),
         links: HashMap::new(),
         offers: HashMap::new(),
         letters: Fingerprint::default(),
@@ -94,10 +104,11 @@ pub async fn drive(
     let end = start + i64::from(what.days) * 86_400_000_000;
     let mut now = start;
     let mut told_events = 0_u64;
-    driver.quiet().await?;
+    driver.clocks.quiet().await?;
     while now < end {
-        let status = driver.status().await?;
-        let next = [driver.shop.next_at().map(micros), next_due(&status)].into_iter().flatten().min();
+        let scripted = driver.script.last().map(|it| micros(it.0));
+        let happens = driver.shop.next_at().map(micros);
+        let next = [happens, scripted, driver.clocks.next_due().await?].into_iter().flatten().min();
         // The next slice in which anything is to happen, timers included.
         let slices =
             next.map_or(i64::MAX, |it| (it - start).div_euclid(slice) + i64::from((it - start) % slice != 0));
@@ -125,42 +136,23 @@ pub async fn drive(
     })
 }
 
-fn next_due(status: &ClockStatus) -> Option<i64> {
-    time::from_wire(status.next_due_time.as_ref()?, "next_due_time").ok().map(micros)
-}
-
 impl Driver<'_> {
-    async fn status(&mut self) -> anyhow::Result<ClockStatus> {
-        let request = GetClockStatusRequest { wait_ms: 1_000 };
-        let answer = self.clock.get_clock_status(request).await;
-        Ok(answer.map_err(told)?.into_inner())
-    }
-
-    /// Waits for two equal answers that nothing is left to do.
-    async fn quiet(&mut self) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let mut before: Option<u64> = None;
-        loop {
-            let status = self.status().await?;
-            if status.quiet && before == Some(status.activity) {
-                return Ok(());
-            }
-            before = status.quiet.then_some(status.activity);
-            ensure!(began.elapsed() < STUCK, "the services do not come to rest: run with -v to see why");
-        }
-    }
-
     /// One slice of time, ending now. Answers how many events the shop told.
     async fn slice(&mut self, now: Timestamp) -> anyhow::Result<u64> {
-        let request = AdvanceClockRequest { now: Some(time::to_wire(now)) };
-        self.clock.advance_clock(request).await.map_err(told)?;
+        self.clocks.advance(now).await?;
         // What customers do depends on what they got before; it is worked out while the services are busy.
         let happened = self.shop.until(now);
-        self.quiet().await?;
-        let count = happened.len() as u64;
+        self.clocks.quiet().await?;
         if !happened.is_empty() {
             self.tell(&happened).await?;
-            self.quiet().await?;
+            self.clocks.quiet().await?;
+        }
+        let mut count = happened.len() as u64;
+        while let Some((_, event)) = self.script.pop_if(|it| it.0 <= now) {
+            // One after the other: a script may say of the same customer what follows from what.
+            self.ingest(vec![event]).await?;
+            self.clocks.quiet().await?;
+            count += 1;
         }
         self.read_mail(now).await?;
         Ok(count)
@@ -180,16 +172,20 @@ impl Driver<'_> {
         if withdrawn {
             // The withdrawal reaches the log by notification's outbox. What the same customer does next must come after it,
             // or two runs may differ in who still enters a campaign.
-            self.quiet().await?;
+            self.clocks.quiet().await?;
         }
         let mut rest = events.into_iter().peekable();
         while rest.peek().is_some() {
-            let events: Vec<Event> = rest.by_ref().take(BATCH).collect();
-            let request = IngestEventsRequest { parent: self.session.parent(), events, historical: false };
-            let outcomes = self.session.ingestion().ingest_events(request).await.map_err(told)?.into_inner();
-            if let Some(bad) = outcomes.outcomes.iter().find(|it| it.result() == Taken::Rejected) {
-                bail!("the shop sent an event that was refused: {}", bad.reason);
-            }
+            self.ingest(rest.by_ref().take(BATCH).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn ingest(&self, events: Vec<Event>) -> anyhow::Result<()> {
+        let request = IngestEventsRequest { parent: self.session.parent(), events, historical: false };
+        let outcomes = self.session.ingestion().ingest_events(request).await.map_err(told)?.into_inner();
+        if let Some(bad) = outcomes.outcomes.iter().find(|it| it.result() == Taken::Rejected) {
+            bail!("the shop sent an event that was refused: {}", bad.reason);
         }
         Ok(())
     }

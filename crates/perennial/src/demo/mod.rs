@@ -4,8 +4,9 @@
 //! the product: events go in over its API, messages come out into a mail folder, customers follow the links in them.
 
 mod browser;
+mod clocks;
 mod drive;
-mod fingerprint;
+pub mod fingerprint;
 mod inbox;
 mod screen;
 
@@ -25,7 +26,8 @@ use crate::output::Format;
 use crate::session::Session;
 use crate::simulator::{Settings, Shop};
 
-pub use drive::Driven;
+pub use clocks::Clocks;
+pub use drive::{Driven, World, drive};
 
 /// When the simulated time begins.
 const START: &str = "2025-03-03T00:00:00Z";
@@ -72,7 +74,10 @@ pub async fn run(config: Config, what: &Demo, folder: &Path, format: Format) -> 
             crate::output::say(&screen::headline(what));
         }
         switch_on(&session, what).await?;
-        let driven = drive::drive(&session, here, &mail, shop, what).await?;
+        let clock = here.host.mesh.transport("perennial.clock.v1.ClockService");
+        let (clocks, http) = (Clocks::new([clock]), here.http);
+        let world = World { clocks, http, mail: mail.clone(), script: Vec::new() };
+        let driven = drive(&session, world, shop, what).await?;
         Simulated { now: driven.end }.keep(held.path())?;
         match format {
             Format::Table => screen::draw(&session, &driven, held.path()).await,
@@ -106,7 +111,10 @@ fn fresh(folder: &Path) -> anyhow::Result<Folder> {
 }
 
 /// Lets the playbooks run, with the demo's holdout. Nothing is too late that is late only because time moves in steps.
-async fn switch_on(session: &Session, what: &Demo) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If a service refuses one of them.
+pub async fn switch_on(session: &Session, what: &Demo) -> anyhow::Result<()> {
     let (holdout, grace) = (what.holdout, what.slice);
     let folder = std::env::temp_dir().join(format!("perennial-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context("no folder for the playbooks")?;

@@ -8,7 +8,8 @@ use perennial_api::segmentation::v1::SummarizeStagesRequest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use super::{Driven, PLAYBOOKS, fingerprint};
+use super::fingerprint::Picture;
+use super::{Driven, PLAYBOOKS};
 use crate::cli::Demo;
 use crate::commands::report::{
     Row, campaign_table, clv_lines, report_json, rfm_lines, scores_json, side_by_side, stage_lines,
@@ -93,7 +94,7 @@ pub async fn json(session: &Session, driven: &Driven, what: &Demo) -> anyhow::Re
             (bare(&row.report.name).to_owned(), report)
         })
         .collect();
-    let everybody = fingerprint::of_everybody(session).await?;
+    let everybody = Picture::of(session).await?.to_json();
     let all = json!({
         "customers": what.customers, "days": what.days, "seed": what.seed, "holdout_percent": what.holdout,
         "events": driven.events, "mails": driven.mails, "stages": stages, "scores": scores_json(&scores),

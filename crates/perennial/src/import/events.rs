@@ -1,6 +1,6 @@
 //! Records become events, each with an id drawn from what it says.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use perennial_api::ingestion::v1::Event;
@@ -13,9 +13,10 @@ use super::fields::{Kind, Mapping, Reading};
 use super::lines::{Collector, OrderRow, Rows};
 use super::products::product;
 use super::reject::Rejected;
+use super::returns::Sold;
 use super::run::Item;
 use super::source::Record;
-use super::value::{Dates, amount};
+use super::value::{Dates, amount, signed};
 
 /// Rows that say the same are told apart by counting them; so many of the latest rows are remembered for it. Equal rows
 /// further apart than this count as one: give such a file a column of order numbers.
@@ -37,8 +38,10 @@ pub struct Maker {
     pub comma: bool,
     /// The instant of the import: whether a sale is on.
     pub now: Timestamp,
-    /// Rows of the order that is being read.
+    /// Rows of the orders that are being read.
     pub orders: Collector,
+    /// What was sold, for what comes back.
+    pub sold: Sold,
     /// Counts equal rows.
     pub equal: Equal,
 }
@@ -47,30 +50,27 @@ pub struct Maker {
 pub struct Made {
     /// What to send.
     pub item: Item,
-    /// Line and text of its first row.
-    pub line: u64,
-    /// The text of the rows.
-    pub raw: Vec<Vec<String>>,
+    /// The place of its first row.
+    pub first: u64,
+    /// Line and text of its rows.
+    pub rows: Vec<(u64, Vec<String>)>,
 }
 
 impl Maker {
-    /// Takes a record, and gives the item that is whole by it, if any.
-    ///
-    /// # Errors
-    /// The record with the reason why it cannot be used.
-    pub fn push(&mut self, record: Record) -> Result<Option<Made>, Rejected> {
+    /// Takes the record at `place`, and gives the items that are whole by it, and the record if it cannot be used.
+    pub fn push(&mut self, place: u64, record: Record) -> (Vec<Made>, Option<Rejected>) {
         let Record { line, content, raw } = record;
         let content = match content {
             Ok(it) => it,
-            Err(reason) => return Err(Rejected { line, reason, raw }),
+            Err(reason) => return (self.closed(place), Some(Rejected { line, reason, raw })),
         };
         let (columns, mapping) = (self.columns.clone(), self.mapping.clone());
         let reading = Reading::new(self.kind, &columns, &mapping, &content);
         let made = match self.kind {
-            Kind::Orders => match order_row(&reading, line, &raw, &self.dates, self.currency, self.comma) {
+            Kind::Orders => match self.order_row(&reading, place, line, &raw) {
                 Ok(row) => {
                     let whole = self.orders.push(row);
-                    return Ok(whole.map(|it| self.order(it)));
+                    return (whole.into_iter().flat_map(|it| self.order(it)).collect(), None);
                 }
                 Err(reason) => Err(reason),
             },
@@ -81,56 +81,116 @@ impl Maker {
             }
         };
         match made {
-            Ok(item) => Ok(Some(Made { item, line, raw: vec![raw] })),
-            Err(reason) => Err(Rejected { line, reason, raw }),
+            Ok(item) => (vec![Made { item, first: place, rows: vec![(line, raw)] }], None),
+            Err(reason) => (self.closed(place), Some(Rejected { line, reason, raw })),
         }
+    }
+
+    /// The first of `rows` that is not done: its order is not whole yet.
+    #[must_use]
+    pub fn done(&self, rows: u64) -> u64 {
+        self.orders.waiting().unwrap_or(rows)
     }
 
     /// What is left at the end.
-    pub fn finish(&mut self) -> Option<Made> {
-        let rows = self.orders.finish()?;
-        Some(self.order(rows))
+    pub fn finish(&mut self) -> Vec<Made> {
+        self.orders.finish().into_iter().flat_map(|it| self.order(it)).collect()
     }
 
-    fn order(&mut self, rows: Rows) -> Made {
-        let first = &rows.0[0];
-        let currency = |it: &OrderRow| {
-            let told = it.more.get("currency").and_then(Value::as_str);
-            told.and_then(|it| Currency::parse(it).ok()).or(self.currency).unwrap_or(Currency::EUR)
-        };
-        let of = currency(first);
-        let revenue =
-            rows.0.iter().filter_map(|it| of.minor_units(&it.revenue).ok()).fold(0_i64, i64::saturating_add);
-        let revenue = of.format(revenue);
+    /// What is whole by a row that is none.
+    fn closed(&mut self, place: u64) -> Vec<Made> {
+        self.orders.whole(place).into_iter().flat_map(|it| self.order(it)).collect()
+    }
+
+    /// An order, or where its rows come to less than nothing, what goes back of which orders.
+    fn order(&mut self, rows: Rows) -> Vec<Made> {
+        let Some(first) = rows.0.first() else { return Vec::new() };
+        let told = first.more.get("currency").and_then(Value::as_str);
+        let of = told.and_then(|it| Currency::parse(it).ok()).or(self.currency).unwrap_or(Currency::EUR);
+        let minor = |it: &OrderRow| of.minor_units(&it.revenue).unwrap_or_default();
+        let revenue = rows.0.iter().map(minor).fold(0_i64, i64::saturating_add);
         let number = first.order.clone().unwrap_or_default();
-        let base = digest(&["order", &first.customer, &micros(first.at).to_string(), &revenue, &number]);
+        let text = of.format(revenue);
+        let base = digest(&["order", &first.customer, &micros(first.at).to_string(), &text, &number]);
         // An order with a number is that order; one without is told from its equals by their count.
         let ordinal = if first.order.is_some() { 0 } else { self.equal.count(&base) };
         let id = digest(&[&hex(&base), &ordinal.to_string()]);
-        let mut properties = first.more.clone();
         let order_id = first.order.clone().unwrap_or_else(|| format!("imp-{}", &hex(&id)[..16]));
+        if revenue < 0 {
+            return self.refunds(&rows, of, minor, &id, &order_id);
+        }
+        for it in &rows.0 {
+            let units = it.quantity.unwrap_or(1.0);
+            if let (Some(product), true) = (product_id(it), units > 0.0) {
+                self.sold.add(&it.customer, product, &order_id, units);
+            }
+        }
+        let mut properties = first.more.clone();
         properties.insert("order_id".to_owned(), order_id.into());
-        properties.insert("revenue".to_owned(), revenue.into());
-        let products: Vec<Value> =
-            rows.0.iter().filter_map(|it| it.product.clone()).map(Value::Object).collect();
+        properties.insert("revenue".to_owned(), text.into());
+        // What lowers an order is in its revenue; as a line it would be no number of units.
+        let sold = rows.0.iter().filter(|it| it.quantity.is_none_or(|it| it >= 0.0));
+        let products: Vec<Value> = sold.filter_map(|it| it.product.clone()).map(Value::Object).collect();
         if !products.is_empty() {
             properties.insert("products".to_owned(), products.into());
         }
-        let email = properties.remove("email");
-        let context = email.map(|it| object(json!({ "traits": { "email": it } })));
-        let said = Value::Object(properties.clone()).to_string();
-        let event = Event {
-            message_id: message_id(&digest(&[&hex(&id), &said])),
-            r#type: "track".to_owned(),
-            user_id: first.customer.clone(),
-            event: "Order Completed".to_owned(),
-            properties: Some(structs::from_json(properties)),
-            context,
-            event_time: Some(time::to_wire(first.at)),
-            ..Event::default()
+        let item = about_order("Order Completed", first, properties, &id);
+        vec![Made { item, first: rows.first(), rows: lines(rows.0) }]
+    }
+
+    /// One refund for each order that money goes back for: the one that is named, else the one that sold what comes back,
+    /// else none that is known, which the number of the credit note stands for.
+    fn refunds(
+        &mut self,
+        rows: &Rows,
+        of: Currency,
+        minor: impl Fn(&OrderRow) -> i64,
+        id: &[u8; 16],
+        number: &str,
+    ) -> Vec<Made> {
+        let mut shares: BTreeMap<String, (i64, Vec<Value>)> = BTreeMap::new();
+        for row in &rows.0 {
+            let units = row.quantity.unwrap_or(-1.0).abs();
+            let found = match (&row.refunds, product_id(row)) {
+                (Some(order), _) => vec![(Some(order.clone()), 1.0)],
+                (None, Some(product)) => self.sold.take(&row.customer, product, units),
+                (None, None) => vec![(None, 1.0)],
+            };
+            let mut left = minor(row).saturating_neg();
+            let many = found.len();
+            for (n, (order, share)) in found.into_iter().enumerate() {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "a share of an amount is exact to the cent below 90 trillion; the last takes the rest"
+                )]
+                let part = if n + 1 == many { left } else { (minor(row) as f64 * -share).round() as i64 };
+                left = left.saturating_sub(part);
+                let (sum, products) = shares.entry(order.unwrap_or_else(|| number.to_owned())).or_default();
+                *sum = sum.saturating_add(part);
+                products.extend(row.product.clone().map(|mut it| {
+                    it.insert("quantity".to_owned(), (units * share).into());
+                    Value::Object(it)
+                }));
+            }
+        }
+        let Some(first) = rows.0.first() else { return Vec::new() };
+        let refund = |(order, (amount, products)): (String, (i64, Vec<Value>))| {
+            let mut properties = Map::new();
+            for name in ["currency", "email"] {
+                properties.extend(first.more.get(name).map(|it| (name.to_owned(), it.clone())));
+            }
+            properties.insert("order_id".to_owned(), order.clone().into());
+            properties.insert("refund_id".to_owned(), number.into());
+            properties.insert("revenue".to_owned(), of.format(amount).into());
+            if !products.is_empty() {
+                properties.insert("products".to_owned(), products.into());
+            }
+            let id = digest(&["refund", &hex(id), &order]);
+            let item = about_order("Order Refunded", first, properties, &id);
+            Made { item, first: rows.first(), rows: lines(rows.0.clone()) }
         };
-        let line = first.line;
-        Made { item: Item::Event(Box::new(event)), line, raw: rows.0.into_iter().map(|it| it.raw).collect() }
+        shares.into_iter().map(refund).collect()
     }
 
     fn event(&mut self, reading: &Reading<'_>) -> Result<Item, String> {
@@ -227,6 +287,71 @@ impl Maker {
         Ok(Item::Event(Box::new(event)))
     }
 
+    fn order_row(
+        &self,
+        reading: &Reading<'_>,
+        place: u64,
+        line: u64,
+        raw: &[String],
+    ) -> Result<OrderRow, String> {
+        let (dates, currency, comma) = (&self.dates, self.currency, self.comma);
+        let customer = reading.need("customer")?;
+        let at: Timestamp = dates.read(&reading.need("ordered_at")?)?;
+        let told = reading.text("currency");
+        let of = match &told {
+            Some(code) => Some(Currency::parse(code).map_err(|error| error.to_string())?),
+            None => currency,
+        };
+        let revenue = signed("revenue", &reading.need("revenue")?, of, comma)?;
+        let goes_back = revenue.starts_with('-');
+        let mut more = Map::new();
+        if let Some(of) = of {
+            more.insert("currency".to_owned(), of.code().into());
+        }
+        for (name, key) in [("discount", "discount"), ("cost", "cost_total")] {
+            // What goes back says nothing of discounts and costs, and may write them either way.
+            if let Some(text) = reading.text(name).filter(|_| !goes_back) {
+                more.insert(key.to_owned(), amount(name, &text, of, comma)?.into());
+            }
+        }
+        for name in ["coupon", "email", "channel", "country"] {
+            if let Some(text) = reading.text(name) {
+                more.insert(name.to_owned(), text.into());
+            }
+        }
+        if let Some(products) = reading.object().and_then(|it| it.get("products")).filter(|it| it.is_array())
+        {
+            more.insert("products".to_owned(), products.clone());
+        }
+        let quantity = reading.text("quantity").map(|it| units(&it)).transpose()?;
+        let product = match reading.text("product") {
+            None => None,
+            Some(id) => {
+                let mut product = Map::from_iter([("product_id".to_owned(), Value::String(id))]);
+                for (name, key) in [("product_name", "name"), ("category", "category")] {
+                    if let Some(text) = reading.text(name) {
+                        product.insert(key.to_owned(), text.into());
+                    }
+                }
+                if let Some(units) = quantity {
+                    product.insert("quantity".to_owned(), units.into());
+                }
+                if let Some(price) = reading.text("price") {
+                    let price = if goes_back {
+                        signed("price", &price, of, comma)?.trim_start_matches('-').to_owned()
+                    } else {
+                        amount("price", &price, of, comma)?
+                    };
+                    product.insert("price".to_owned(), price.into());
+                }
+                Some(product)
+            }
+        };
+        let (order, refunds) = (reading.text("order"), reading.text("refunds"));
+        let raw = raw.to_vec();
+        Ok(OrderRow { place, line, customer, at, order, refunds, revenue, more, product, quantity, raw })
+    }
+
     /// An id of all that the event says, and of how many equal ones came before it.
     fn own_id(&mut self, event: &Event) -> String {
         let json = |it: &Option<prost_types::Struct>| {
@@ -249,63 +374,35 @@ impl Maker {
     }
 }
 
-fn order_row(
-    reading: &Reading<'_>,
-    line: u64,
-    raw: &[String],
-    dates: &Dates,
-    currency: Option<Currency>,
-    comma: bool,
-) -> Result<OrderRow, String> {
-    let customer = reading.need("customer")?;
-    let at: Timestamp = dates.read(&reading.need("ordered_at")?)?;
-    let told = reading.text("currency");
-    let of = match &told {
-        Some(code) => Some(Currency::parse(code).map_err(|error| error.to_string())?),
-        None => currency,
-    };
-    let revenue = amount("revenue", &reading.need("revenue")?, of, comma)?;
-    let mut more = Map::new();
-    if let Some(of) = of {
-        more.insert("currency".to_owned(), of.code().into());
-    }
-    for (name, key) in [("discount", "discount"), ("cost", "cost_total")] {
-        if let Some(text) = reading.text(name) {
-            more.insert(key.to_owned(), amount(name, &text, of, comma)?.into());
-        }
-    }
-    for name in ["coupon", "email", "channel", "country"] {
-        if let Some(text) = reading.text(name) {
-            more.insert(name.to_owned(), text.into());
-        }
-    }
-    if let Some(products) = reading.object().and_then(|it| it.get("products")).filter(|it| it.is_array()) {
-        more.insert("products".to_owned(), products.clone());
-    }
-    let product = match reading.text("product") {
-        None => None,
-        Some(id) => {
-            let mut product = Map::from_iter([("product_id".to_owned(), Value::String(id))]);
-            for (name, key) in [("product_name", "name"), ("category", "category")] {
-                if let Some(text) = reading.text(name) {
-                    product.insert(key.to_owned(), text.into());
-                }
-            }
-            if let Some(units) = reading.text("quantity") {
-                let units: f64 =
-                    units.parse().ok().filter(|it: &f64| (0.0..=1e9).contains(it)).ok_or_else(|| {
-                        format!("quantity {units:?} is no number of units: use a number from 0")
-                    })?;
-                product.insert("quantity".to_owned(), units.into());
-            }
-            if let Some(price) = reading.text("price") {
-                product.insert("price".to_owned(), amount("price", &price, of, comma)?.into());
-            }
-            Some(product)
-        }
-    };
-    let order = reading.text("order");
-    Ok(OrderRow { line, customer, at, order, revenue, more, product, raw: raw.to_vec() })
+/// How many units; negative where they come back.
+fn units(text: &str) -> Result<f64, String> {
+    let units = text.parse().ok().filter(|it: &f64| it.abs() <= 1e9);
+    units.ok_or_else(|| format!("quantity {text:?} is no number of units: use a number"))
+}
+
+fn product_id(row: &OrderRow) -> Option<&str> {
+    row.product.as_ref()?.get("product_id")?.as_str()
+}
+
+fn lines(rows: Vec<OrderRow>) -> Vec<(u64, Vec<String>)> {
+    rows.into_iter().map(|it| (it.line, it.raw)).collect()
+}
+
+/// An event about an order; its id is drawn from `id` and from all that it says.
+fn about_order(name: &str, first: &OrderRow, mut properties: Map<String, Value>, id: &[u8; 16]) -> Item {
+    let email = properties.remove("email");
+    let context = email.map(|it| object(json!({ "traits": { "email": it } })));
+    let said = Value::Object(properties.clone()).to_string();
+    Item::Event(Box::new(Event {
+        message_id: message_id(&digest(&[&hex(id), &said])),
+        r#type: "track".to_owned(),
+        user_id: first.customer.clone(),
+        event: name.to_owned(),
+        properties: Some(structs::from_json(properties)),
+        context,
+        event_time: Some(time::to_wire(first.at)),
+        ..Event::default()
+    }))
 }
 
 fn object(json: Value) -> prost_types::Struct {

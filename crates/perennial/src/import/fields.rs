@@ -50,6 +50,11 @@ const ORDERS: &[Field] = &[
         &["order", "order_id", "orderid", "order_number", "invoice", "invoice_no", "transaction_id"],
         false,
     ),
+    field(
+        "refunds",
+        &["refunds", "refunded_order", "original_order", "original_invoice", "related_order"],
+        false,
+    ),
     field("currency", &["currency", "currency_code"], false),
     field("discount", &["discount", "discount_amount"], false),
     field("cost", &["cost", "cost_total", "cogs"], false),

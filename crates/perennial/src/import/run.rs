@@ -16,6 +16,7 @@ use super::fields::{Kind, Mapping};
 use super::lines::Collector;
 use super::reject::{Rejected, Rejects};
 use super::resume::{Place, Resume};
+use super::returns::Sold;
 use super::source::{Meter, Source};
 use super::value::Dates;
 
@@ -140,7 +141,7 @@ where
     let (source, mapping) = look(&plan)?;
     seen(&mapping, source.meter.clone(), source.size);
     let place = resume.as_ref().map(Resume::place).unwrap_or_default();
-    let mut rejects = Rejects::beside(&plan.path, &source.columns, place.rejected_bytes);
+    let mut rejects = Rejects::beside(&plan.path, source.rejected_columns(), place.rejected_bytes);
     let mut summary = place.summary;
     let maker = Maker {
         kind: plan.kind,
@@ -151,6 +152,7 @@ where
         comma: plan.comma,
         now: plan.now,
         orders: Collector::default(),
+        sold: Sold::default(),
         equal: Equal::default(),
     };
     let (out, batches) = mpsc::channel(2);
@@ -207,8 +209,7 @@ fn count(
             Outcome::Updated => summary.updated += 1,
             Outcome::Duplicate => summary.duplicate += 1,
             Outcome::Rejected(reason) => {
-                let line = made.line;
-                let rows = (line..).zip(made.raw);
+                let rows = made.rows.into_iter();
                 rejected.extend(rows.map(|(line, raw)| Rejected { line, reason: reason.clone(), raw }));
             }
         }
@@ -220,51 +221,57 @@ fn count(
     rejected
 }
 
-/// Reads all records; those before `skip` were dealt with by an earlier run, and are read only to count equal ones.
+/// Reads all records; those before `skip` were dealt with by an earlier run, and are read only for what later ones have to
+/// do with them.
 fn read(mut source: Source, mut maker: Maker, skip: u64, out: &mpsc::Sender<Batch>) -> anyhow::Result<()> {
     let mut made: Vec<Made> = Vec::new();
     let mut bytes = 0;
     let mut rejected: Vec<(u64, Rejected)> = Vec::new();
     let mut rows = 0_u64;
-    // Rows of an order that is not whole yet are not done; nor are those rejected in between.
-    let mut done = 0_u64;
+    let mut told = skip;
     while let Some(record) = source.next()? {
-        let whole = match maker.push(record) {
-            Ok(whole) => whole,
-            Err(row) => {
-                if rows >= skip {
-                    rejected.push((rows, row));
-                }
-                None
-            }
-        };
-        if let Some(whole) = whole {
-            // An order is whole when the row after it has come.
-            done = if maker.kind == Kind::Orders { rows } else { rows + 1 };
-            if done > skip {
-                bytes += whole.item.size();
-                made.push(whole);
-            }
+        let (whole, bad) = maker.push(rows, record);
+        rejected.extend(bad.filter(|_| rows >= skip).map(|it| (rows, it)));
+        for it in whole.into_iter().filter(|it| it.first >= skip) {
+            bytes += it.item.size();
+            made.push(it);
         }
         rows += 1;
-        if rejected.len() >= BATCH {
-            // So many bad rows within one order: it ends here, rather than all of them wait for it.
-            made.extend(maker.finish().filter(|_| rows > skip));
-            done = rows;
-        }
-        if made.len() >= BATCH || bytes >= BATCH_BYTES || rejected.len() >= BATCH {
+        // Rows of an order that is not whole yet are not done; nor are those rejected in between.
+        let done = maker.done(rows);
+        let ready = rejected.iter().take_while(|(row, _)| *row < done).count();
+        if made.len() >= BATCH || bytes >= BATCH_BYTES || ready >= BATCH {
             bytes = 0;
-            let later = rejected.iter().position(|(row, _)| *row >= done).unwrap_or(rejected.len());
-            let kept = rejected.split_off(later);
-            let ready = std::mem::replace(&mut rejected, kept).into_iter().map(|(_, it)| it).collect();
-            let batch = Batch { made: std::mem::take(&mut made), rejected: ready, rows: done.max(skip) };
-            if out.blocking_send(batch).is_err() {
+            let later = rejected.split_off(ready);
+            let rejected = std::mem::replace(&mut rejected, later).into_iter().map(|(_, it)| it).collect();
+            let mut now = std::mem::take(&mut made);
+            // Orders become whole many at a time; a batch holds no more than the edge takes.
+            while now.len() > BATCH {
+                let rest = now.split_off(BATCH);
+                let batch = Batch { made: now, rejected: Vec::new(), rows: told };
+                if out.blocking_send(batch).is_err() {
+                    return Ok(());
+                }
+                now = rest;
+            }
+            told = done.max(skip);
+            if out.blocking_send(Batch { made: now, rejected, rows: told }).is_err() {
                 return Ok(());
             }
         }
     }
-    made.extend(maker.finish().filter(|_| rows > skip));
-    let rejected = rejected.into_iter().map(|(_, it)| it).collect();
-    drop(out.blocking_send(Batch { made, rejected, rows: rows.max(skip) }));
-    Ok(())
+    made.extend(maker.finish().into_iter().filter(|it| it.first >= skip));
+    let mut rejected: Vec<Rejected> = rejected.into_iter().map(|(_, it)| it).collect();
+    loop {
+        let rest = made.split_off(made.len().min(BATCH));
+        let is_last = rest.is_empty();
+        let batch = Batch {
+            made: std::mem::replace(&mut made, rest),
+            rejected: if is_last { std::mem::take(&mut rejected) } else { Vec::new() },
+            rows: if is_last { rows.max(skip) } else { told },
+        };
+        if out.blocking_send(batch).is_err() || is_last {
+            return Ok(());
+        }
+    }
 }

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
+use super::columns::{Columns, MAGIC};
 use super::reject::REJECTED_OBJECTS;
 use super::xml::Feed;
 
 /// The longest record, in bytes: what is longer is a quote that was never closed.
 const LONGEST: u64 = 4 << 20;
 
-/// One record: a row of a CSV file or an object of an NDJSON file.
+/// One record: a row of a CSV or Parquet file or an object of an NDJSON file.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its line in the file, from 1.
@@ -50,7 +51,7 @@ impl Meter {
 /// A file being read.
 pub struct Source {
     reader: Reader,
-    /// The columns of a CSV file; empty for NDJSON and XML.
+    /// The columns of a CSV or Parquet file; empty for NDJSON and XML.
     pub columns: Vec<String>,
     /// Bytes read so far.
     pub meter: Meter,
@@ -62,10 +63,11 @@ enum Reader {
     Csv(Box<csv::Reader<Guarded>>, Guard),
     Lines(BufReader<Box<dyn Read + Send>>, u64),
     Xml(Box<Feed<Guarded>>),
+    Parquet(Box<Columns>),
 }
 
 impl Source {
-    /// Opens a file; whether it is gzipped, and CSV, NDJSON or XML, is seen from its first bytes.
+    /// Opens a file; whether it is gzipped, and CSV, NDJSON, Parquet or XML, is seen from its first bytes.
     ///
     /// # Errors
     /// If it cannot be read, or its first line is no header.
@@ -75,6 +77,13 @@ impl Source {
         let size = file.metadata().map(|it| it.len()).unwrap_or_default();
         let meter = Meter::default();
         let mut disk = BufReader::with_capacity(256 << 10, Metered { file, meter: meter.clone() });
+        if disk.fill_buf().context("cannot read the file")?.starts_with(MAGIC) {
+            let file = File::open(path)
+                .with_context(|| format!("cannot open {}: check the path", path.display()))?;
+            let parquet = Columns::open(file, size, meter.0.clone())?;
+            let columns = parquet.names.clone();
+            return Ok(Self { reader: Reader::Parquet(Box::new(parquet)), columns, meter, size });
+        }
         let zipped = disk.fill_buf().context("cannot read the file")?.starts_with(&[0x1f, 0x8b]);
         let text: Box<dyn Read + Send> =
             if zipped { Box::new(flate2::bufread::MultiGzDecoder::new(disk)) } else { Box::new(disk) };
@@ -121,6 +130,12 @@ impl Source {
         matches!(self.reader, Reader::Xml(_))
     }
 
+    /// The columns of the file of rejected rows; none if they are objects.
+    #[must_use]
+    pub fn rejected_columns(&self) -> &[String] {
+        if matches!(self.reader, Reader::Parquet(_)) { &[] } else { &self.columns }
+    }
+
     /// The next record; nothing at the end.
     ///
     /// # Errors
@@ -131,6 +146,7 @@ impl Source {
             Reader::Csv(csv, guard) => row(csv, guard, columns),
             Reader::Lines(text, line) => object(text, line),
             Reader::Xml(feed) => feed.next(),
+            Reader::Parquet(columns) => columns.next(),
         }
     }
 }

@@ -382,3 +382,132 @@ async fn a_table_of_products_may_say_as_little_as_it_likes() {
     let (_, found, _) = products(plan(Kind::Catalog, path)).await.unwrap();
     assert_eq!((found[0].title.as_str(), found[0].price_minor), ("Mug", Some(150)));
 }
+
+/// Name, order and revenue of events about orders.
+fn told(events: &[Event]) -> Vec<(String, String, String)> {
+    let word = |event: &Event, name: &str| {
+        let json = perennial_rpc::structs::to_json(event.properties.clone().unwrap());
+        json[name].as_str().unwrap_or_default().to_owned()
+    };
+    events.iter().map(|it| (it.event.clone(), word(it, "order_id"), word(it, "revenue"))).collect()
+}
+
+fn about(name: &str, order: &str, revenue: &str) -> (String, String, String) {
+    (format!("Order {name}"), order.to_owned(), revenue.to_owned())
+}
+
+#[tokio::test]
+async fn orders_whose_rows_alternate_are_whole_and_what_comes_back_is_of_the_order_that_sold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "customer,date,amount,product,quantity,invoice\n\
+                ana,2026-01-01,10,mug,2,1\nben,2026-01-01,7,mug,1,2\nana,2026-01-01,5,pot,1,1\n\
+                ben,2026-01-01,3,pot,1,2\nana,2026-01-01,-1,DISCOUNT,-1,1\n\
+                ana,2026-01-02,5,mug,1,3\nana,2026-01-03,-15,mug,-3,C4\nben,2026-01-03,-2,rug,-1,C5\n\
+                ben,2026-01-04,0.00,bag,1,6\nana,2026-01-05,-4,pot,-1,C7\nana,2026-01-05,-1,M,-1,C7\n";
+    let path = file(folder.path(), "orders.csv", text.as_bytes());
+    let (summary, events, _) = imported(plan(Kind::Orders, path), None).await.unwrap();
+    assert_eq!((summary.rows, summary.rejected, summary.accepted), (11, 0, 9), "{:?}", summary.reasons);
+    let expected = [
+        about("Completed", "1", "14.00"),
+        about("Completed", "2", "10.00"),
+        about("Completed", "3", "5.00"),
+        about("Refunded", "1", "10.00"),
+        about("Refunded", "3", "5.00"),
+        about("Refunded", "C5", "2.00"),
+        about("Completed", "6", "0.00"),
+        about("Refunded", "1", "4.00"),
+        about("Refunded", "C7", "1.00"),
+    ];
+    assert_eq!(told(&events), expected);
+    let ids: std::collections::BTreeSet<_> = events.iter().map(|it| &it.message_id).collect();
+    assert_eq!(ids.len(), events.len());
+}
+
+#[tokio::test]
+async fn a_refund_may_name_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "customer,date,amount,order,original_order\nana,2026-01-01,10,1,\nana,2026-01-02,-4,R1,1\n";
+    let path = file(folder.path(), "orders.csv", text.as_bytes());
+    let (_, events, _) = imported(plan(Kind::Orders, path), None).await.unwrap();
+    assert_eq!(told(&events), [about("Completed", "1", "10.00"), about("Refunded", "1", "4.00")]);
+}
+
+/// Writes orders as Parquet, compressed as others do.
+fn parquet(path: &Path, compression: parquet::basic::Compression) {
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    let schema =
+        "message orders { required binary customer_id (STRING); required int64 date (TIMESTAMP(NANOS,true));
+        optional int64 amount (DECIMAL(18,2)); optional double discount; optional int32 day (DATE); }";
+    let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let properties = std::sync::Arc::new(WriterProperties::builder().set_compression(compression).build());
+    let mut writer =
+        SerializedFileWriter::new(std::fs::File::create(path).unwrap(), schema, properties).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut n = 0;
+    while let Some(mut column) = group.next_column().unwrap() {
+        match n {
+            0 => {
+                let names: Vec<ByteArray> = ["ana", "ben", "eve"].map(|it| it.into()).to_vec();
+                column.typed::<ByteArrayType>().write_batch(&names, None, None).unwrap();
+            }
+            1 => {
+                let at = 1_767_225_600_123_456_789_i64;
+                column.typed::<Int64Type>().write_batch(&[at, at, at], None, None).unwrap();
+            }
+            2 => {
+                column.typed::<Int64Type>().write_batch(&[1_990, 5], Some(&[1, 1, 0]), None).unwrap();
+            }
+            3 => {
+                column.typed::<DoubleType>().write_batch(&[0.5], Some(&[1, 0, 0]), None).unwrap();
+            }
+            _ => {
+                column.typed::<Int32Type>().write_batch(&[20_454], Some(&[1, 0, 0]), None).unwrap();
+            }
+        }
+        column.close().unwrap();
+        n += 1;
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[tokio::test]
+async fn parquet_is_read_with_its_types_however_it_is_compressed_and_what_is_refused_can_be_mended() {
+    use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+    let folder = tempfile::tempdir().unwrap();
+    let mut ids = Vec::new();
+    for (n, compression) in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::LZ4_RAW,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(format!("{n}.parquet"));
+        parquet(&path, compression);
+        let (summary, events, rejects) = imported(plan(Kind::Orders, path), None).await.unwrap();
+        assert_eq!((summary.rows, summary.accepted, summary.rejected), (3, 2, 1), "{compression:?}");
+        assert_eq!(summary.reasons[0], (3, "amount is empty: revenue has to be there".to_owned()));
+        assert_eq!(told(&events).iter().map(|it| it.2.as_str()).collect::<Vec<_>>(), ["19.90", "0.05"]);
+        assert_eq!(
+            events[0].event_time.as_ref().unwrap().nanos,
+            123_456_000,
+            "microseconds are what is kept"
+        );
+        ids.push(events.into_iter().map(|it| it.message_id).collect::<Vec<_>>());
+        let rejects = rejects.unwrap();
+        let mended =
+            std::fs::read_to_string(&rejects).unwrap().replace("\"\"amount\"\":null", "\"\"amount\"\":7");
+        std::fs::write(&rejects, mended).unwrap();
+        let (summary, events, _) = imported(plan(Kind::Orders, rejects), None).await.unwrap();
+        assert_eq!((summary.accepted, told(&events)[0].2.as_str()), (1, "7.00"));
+    }
+    assert!(ids.iter().all(|it| *it == ids[0]), "the same rows are the same orders");
+    let path = file(folder.path(), "broken.parquet", b"PAR1 and nothing more");
+    assert!(imported(plan(Kind::Orders, path), None).await.is_err());
+}

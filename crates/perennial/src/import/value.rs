@@ -62,6 +62,8 @@ impl Dates {
                 8 => self.local(strtime::parse("%Y%m%d", text).ok()?.to_date().ok()?.at(0, 0, 0, 0)),
                 9 | 10 => Timestamp::from_second(number).ok(),
                 12 | 13 => Timestamp::from_millisecond(number).ok(),
+                15 | 16 => Timestamp::from_microsecond(number).ok(),
+                18 | 19 => Timestamp::from_nanosecond(i128::from(number)).ok(),
                 _ => None,
             };
         }
@@ -81,18 +83,25 @@ impl Dates {
 /// # Errors
 /// What is wrong and what to do.
 pub fn amount(column: &str, text: &str, currency: Option<Currency>, comma: bool) -> Result<String, String> {
+    let bare = signed(column, text, currency, comma)?;
+    if bare.starts_with('-') {
+        return Err(format!("{column} {bare} is negative: use a number from 0"));
+    }
+    Ok(bare)
+}
+
+/// Reads an amount that is negative where money goes back.
+///
+/// # Errors
+/// What is wrong and what to do.
+pub fn signed(column: &str, text: &str, currency: Option<Currency>, comma: bool) -> Result<String, String> {
     let bare = decimal(text, comma);
     // The currency decides the decimals; any of two will do for asking whether it is an amount.
-    let minor = currency.unwrap_or(Currency::EUR).minor_units(&bare).map_err(|_| {
+    currency.unwrap_or(Currency::EUR).minor_units(&bare).map_err(|_| {
         let hint =
             if text.contains(',') && !comma { "; with a decimal comma say --decimal-comma" } else { "" };
         format!("{column} {:?} is not an amount: use a decimal number such as 1234.50{hint}", short(text))
     })?;
-    if minor < 0 {
-        return Err(format!(
-            "{column} {bare} is negative: import what went back as Order Refunded with `perennial import events`"
-        ));
-    }
     Ok(bare)
 }
 

@@ -4,8 +4,10 @@
 
 mod campaigns;
 mod commands;
+mod corpora;
 mod demos;
 mod imports;
+mod retail;
 mod scores;
 
 use std::path::Path;

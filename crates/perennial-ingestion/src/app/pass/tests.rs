@@ -99,3 +99,81 @@ proptest! {
         prop_assert_eq!((graph, accepted), (other, again));
     }
 }
+
+/// All that is known of everybody alive, whatever the profiles are called.
+type Known = BTreeSet<(BTreeSet<Identifier>, String)>;
+
+/// What is known after events that come one by one, each at the place it has in the list.
+fn known(events: &[String]) -> Known {
+    let mut pass = pass(&ALL);
+    for (n, json) in events.iter().enumerate() {
+        let taken = pass.take(n, &event(i64::try_from(n).unwrap(), json));
+        assert!(matches!(taken, Taken::Accepted | Taken::Duplicate), "{json}: {taken:?}");
+    }
+    let alive = pass.finish().1.into_iter().filter(|it| it.merged_into.is_none());
+    let told = |it: Profile| {
+        let (ids, person) = (&it.identifiers, &it.person);
+        let said = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
+            person.traits(true),
+            person.consents(&[]),
+            person.email(ids),
+            person.phone(ids),
+            person.zone("UTC"),
+            person.locale(""),
+            person.region(),
+            it.last_seen
+        );
+        (it.identifiers, said)
+    };
+    alive.map(told).collect()
+}
+
+/// A call of person `who` on one of its devices; `n` is its message id and makes its time its own.
+fn call(n: usize, who: usize, thing: usize, form: u8, at: u64) -> String {
+    let (user, device) = (format!("user-{who}"), format!("device-{who}-{thing}"));
+    let email = format!("{user}.{}@example.com", thing % 2);
+    let time = format!("2023-11-14T{:02}:{:02}:{:02}.{n:03}Z", at % 12, at % 60, at % 59);
+    let yes = at % 2 == 0;
+    let (zone, country) = if yes { ("Europe/Madrid", "ES") } else { ("Asia/Tokyo", "JP") };
+    let body = match form {
+        0 => format!(
+            r#""type":"identify","userId":"{user}","anonymousId":"{device}","traits":{{"plan":{at},"timezone":"{zone}"}}"#
+        ),
+        1 => format!(r#""type":"alias","userId":"{user}","previousId":"{device}""#),
+        2 => format!(
+            r#""type":"track","userId":"{user}","event":"Consent Changed","properties":{{"channel":"email","granted":{yes},"proof":"{n}"}}"#
+        ),
+        3 => format!(
+            r#""type":"identify","userId":"{user}","traits":{{"email":"{email}","country":"{country}","old":null}}"#
+        ),
+        4 => format!(
+            r#""type":"identify","anonymousId":"{device}","traits":{{"old":{at},"consent":{{"sms":{{"confirmed":{yes},"granted":{yes}}}}}}}"#
+        ),
+        5 => format!(r#""type":"track","anonymousId":"{device}","event":"Email Unsubscribed""#),
+        _ => format!(
+            r#""type":"page","anonymousId":"{device}","context":{{"timezone":"{zone}","locale":"es-{country}"}}"#
+        ),
+    };
+    format!(r#"{{"messageId":"{n}","timestamp":"{time}",{body}}}"#)
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_identify_alias_merge_late_and_repeated_events_comes_to_what_the_sorted_ones_do(
+        calls in prop::collection::vec((0..3_usize, 0..3_usize, 0..7_u8, any::<u16>()), 1..24),
+        keys in prop::collection::vec(any::<u64>(), 48),
+    ) {
+        let mut calls: Vec<String> = calls
+            .iter()
+            .enumerate()
+            .map(|(n, (who, thing, form, at))| call(n, *who, *thing, *form, u64::from(*at)))
+            .collect();
+        let mut shuffled: Vec<_> = calls.iter().chain(&calls).cloned().zip(&keys).collect();
+        shuffled.sort_by_key(|(_, key)| **key);
+        let shuffled: Vec<String> = shuffled.into_iter().map(|(json, _)| json).collect();
+        let time = |json: &String| json.split("timestamp").nth(1).map(str::to_owned);
+        calls.sort_by_key(time);
+        prop_assert_eq!(known(&shuffled), known(&calls));
+    }
+}

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use anyhow::anyhow;
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (760, 440);
@@ -72,19 +73,42 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(130, 130, 130),
 ];
 
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// A chart with its title and room for the names of its axes.
+fn axes<'a>(
+    area: &Area<'a>,
+    titles: &Titles<'_>,
+    wide: Range<f64>,
+    high: Range<f64>,
+) -> anyhow::Result<Chart<'a>> {
+    ChartBuilder::on(area)
+        .caption(titles.title, (FONT, 18))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(wide, high)
+        .map_err(failed)
+}
+
+/// Says which series is which.
+fn name_series<'a>(chart: &mut Chart<'a>) -> anyhow::Result<()> {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .label_font((FONT, 13))
+        .draw()
+        .map_err(failed)
+}
+
 /// Lines over a common axis, and a vertical mark if there is one.
 pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<(f64, &str)>) -> anyhow::Result<String> {
     drawn(|area| {
         let points = || lines.iter().flat_map(|it| it.points.iter());
         let (wide, high) = (reach(points().map(|it| it.0)), reach(points().map(|it| it.1)));
         let top = high.end;
-        let mut chart = ChartBuilder::on(area)
-            .caption(titles.title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(wide, high)
-            .map_err(failed)?;
+        let mut chart = axes(area, titles, wide, high)?;
         chart
             .configure_mesh()
             .x_desc(titles.x)
@@ -109,13 +133,7 @@ pub fn lines(titles: &Titles<'_>, lines: &[Line<'_>], mark: Option<(f64, &str)>)
                 .label(line.name)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2)));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .label_font((FONT, 13))
-            .draw()
-            .map_err(failed)
+        name_series(&mut chart)
     })
 }
 
@@ -126,13 +144,7 @@ type Side = fn(&(f64, f64)) -> f64;
 pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyhow::Result<String> {
     drawn(|area| {
         let high = reach(pairs.iter().flat_map(|it| [it.0, it.1]));
-        let mut chart = ChartBuilder::on(area)
-            .caption(titles.title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.5..pairs.len() as f64 + 0.5, high)
-            .map_err(failed)?;
+        let mut chart = axes(area, titles, 0.5..pairs.len() as f64 + 0.5, high)?;
         chart
             .configure_mesh()
             .x_desc(titles.x)
@@ -155,13 +167,7 @@ pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyh
                 .label(name)
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .label_font((FONT, 13))
-            .draw()
-            .map_err(failed)
+        name_series(&mut chart)
     })
 }
 
@@ -169,13 +175,7 @@ pub fn bars(titles: &Titles<'_>, names: [&str; 2], pairs: &[(f64, f64)]) -> anyh
 pub fn histogram(titles: &Titles<'_>, columns: &[(String, f64)]) -> anyhow::Result<String> {
     drawn(|area| {
         let high = reach(columns.iter().map(|it| it.1));
-        let mut chart = ChartBuilder::on(area)
-            .caption(titles.title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.5..columns.len().max(1) as f64 + 0.5, high)
-            .map_err(failed)?;
+        let mut chart = axes(area, titles, 0.5..columns.len().max(1) as f64 + 0.5, high)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a column")]
         let name = |at: &f64| {
             let name =
@@ -229,13 +229,7 @@ pub fn heat(
             let text = Text::new(format!("  {share:.2}"), (1.0, share + 0.015), (FONT, 12).into_font());
             legend.plotting_area().draw(&text).map_err(failed)?;
         }
-        let mut chart = ChartBuilder::on(&area)
-            .caption(titles.title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..wide, 0.0..high)
-            .map_err(failed)?;
+        let mut chart = axes(&area, titles, 0.0..wide, 0.0..high)?;
         chart
             .configure_mesh()
             .x_desc(titles.x)

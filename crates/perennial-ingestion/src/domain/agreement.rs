@@ -1,0 +1,351 @@
+//! What one person agreed to for one channel and purpose, and what of that is in force.
+//!
+//! Only the latest statement of each kind counts, by the time it was made, so statements may arrive in any order and more
+//! than once. A withdrawal ends everything said up to its instant.
+
+use perennial_types::{Channel, ConsentChange, Purpose};
+use serde::{Deserialize, Serialize};
+
+/// Something a person said about being contacted, with its provenance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The channel it is about.
+    pub channel: Channel,
+    /// The purpose it is about.
+    pub purpose: Purpose,
+    /// What was said.
+    pub word: Word,
+    /// Where it was said, such as `identify`, `checkout` or `one-click`.
+    pub source: String,
+    /// What the person was asked, in the words it was shown.
+    pub wording: Option<String>,
+    /// What proves it, such as the address of a form or the id of a confirmation.
+    pub proof: Option<String>,
+}
+
+/// What can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Yes.
+    Yes,
+    /// Yes, by a way only the person could take, such as the link of a confirmation mail.
+    Confirmed,
+    /// No.
+    No,
+}
+
+impl Said {
+    /// Without wording and proof.
+    pub fn plain(channel: Channel, purpose: Purpose, granted: bool, source: impl Into<String>) -> Self {
+        let word = if granted { Word::Yes } else { Word::No };
+        Self { channel, purpose, word, source: source.into(), wording: None, proof: None }
+    }
+}
+
+/// What makes consent where a person lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// A yes.
+    #[default]
+    Explicit,
+    /// A yes that the person confirmed.
+    DoubleOptIn,
+    /// Nothing, as long as there is no no.
+    Presumed,
+}
+
+impl Basis {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Explicit => "explicit",
+            Self::DoubleOptIn => "double_opt_in",
+            Self::Presumed => "presumed",
+        }
+    }
+
+    /// Reads its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Explicit, Self::DoubleOptIn, Self::Presumed].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// What holds in a region for a channel and purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// ISO 3166-1 letters of a country; empty: wherever no rule of its own holds.
+    pub region: String,
+    /// The channel.
+    pub channel: Channel,
+    /// The purpose.
+    pub purpose: Purpose,
+    /// What makes consent there.
+    pub basis: Basis,
+}
+
+/// The basis for a person of `region`: the rule of the region, else the one for everywhere, else a yes.
+pub fn basis(rules: &[Rule], region: &str, channel: Channel, purpose: Purpose) -> Basis {
+    let of = |region: &str| {
+        rules.iter().find(|it| it.region == region && (it.channel, it.purpose) == (channel, purpose))
+    };
+    of(region).or_else(|| of("")).map_or(Basis::Explicit, |it| it.basis)
+}
+
+/// A statement as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// When it was made, in microseconds since 1970, UTC.
+    #[serde(rename = "a")]
+    pub at: i64,
+    /// Where it was made.
+    #[serde(rename = "s")]
+    pub source: String,
+    /// What the person was asked.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub wording: Option<String>,
+    /// What proves it.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+}
+
+/// The latest statements of one person about one channel and purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct Agreement {
+    /// Yes, which counted.
+    #[serde(rename = "y", skip_serializing_if = "Option::is_none")]
+    given: Option<Statement>,
+    /// Yes, which waited for a confirmation.
+    #[serde(rename = "q", skip_serializing_if = "Option::is_none")]
+    asked: Option<Statement>,
+    /// Yes, confirmed.
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    confirmed: Option<Statement>,
+    /// No.
+    #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<Statement>,
+    /// What others heard last.
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    told: Option<bool>,
+}
+
+/// An agreement as it stands in the database; in rows of before there were several statements, only the last one does.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(rename = "y")]
+    given: Option<Statement>,
+    #[serde(rename = "q")]
+    asked: Option<Statement>,
+    #[serde(rename = "c")]
+    confirmed: Option<Statement>,
+    #[serde(rename = "n")]
+    withdrawn: Option<Statement>,
+    #[serde(rename = "t")]
+    told: Option<bool>,
+    #[serde(rename = "g")]
+    granted: Option<bool>,
+    #[serde(rename = "s", default)]
+    source: String,
+    #[serde(rename = "a", default)]
+    at: i64,
+}
+
+impl From<Stored> for Agreement {
+    fn from(it: Stored) -> Self {
+        let last = || Some(Statement { at: it.at, source: it.source.clone(), wording: None, proof: None });
+        match it.granted {
+            Some(true) => Self { given: last(), told: Some(true), ..Self::default() },
+            Some(false) => Self { withdrawn: last(), told: Some(false), ..Self::default() },
+            None => Self {
+                given: it.given,
+                asked: it.asked,
+                confirmed: it.confirmed,
+                withdrawn: it.withdrawn,
+                told: it.told,
+            },
+        }
+    }
+}
+
+/// What is in force, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// Whether contact is agreed to.
+    pub granted: bool,
+    /// The statement that decides; none where consent is presumed.
+    pub by: Option<Statement>,
+    /// A yes waits for its confirmation since then.
+    pub asked: Option<i64>,
+}
+
+impl Agreement {
+    /// Takes a statement in; what is older than the one of its kind changes nothing.
+    pub fn say(&mut self, said: &Said, at: i64, basis: Basis) {
+        let place = match (said.word, basis) {
+            (Word::No, _) => &mut self.withdrawn,
+            (Word::Confirmed, _) => &mut self.confirmed,
+            (Word::Yes, Basis::DoubleOptIn) => &mut self.asked,
+            (Word::Yes, _) => &mut self.given,
+        };
+        let new = Statement {
+            at,
+            source: said.source.clone(),
+            wording: said.wording.clone(),
+            proof: said.proof.clone(),
+        };
+        later(place, Some(new));
+    }
+
+    /// What is in force; nothing if nothing was said that counts, and nothing is presumed.
+    pub fn in_force(&self, basis: Basis) -> Option<InForce> {
+        let at = |it: &Option<Statement>| it.as_ref().map_or(i64::MIN, |it| it.at);
+        let yes = if at(&self.confirmed) >= at(&self.given) { &self.confirmed } else { &self.given };
+        let no = &self.withdrawn;
+        // At the same instant the no counts.
+        let deciding = if at(yes) > at(no) { yes } else { no };
+        let asked = (at(&self.asked) > at(yes).max(at(no))).then_some(at(&self.asked));
+        match deciding {
+            Some(by) => Some(InForce { granted: at(yes) > at(no), by: Some(by.clone()), asked }),
+            None if basis == Basis::Presumed => Some(InForce { granted: true, by: None, asked }),
+            None => asked.map(|_| InForce { granted: false, by: self.asked.clone(), asked }),
+        }
+    }
+
+    /// What others have to hear now, if it is not what they heard last. A yes that waits is none of their business.
+    pub fn news(
+        &mut self,
+        (channel, purpose): (Channel, Purpose),
+        basis: Basis,
+        region: &str,
+    ) -> Option<ConsentChange> {
+        let now = self.in_force(basis);
+        let decided = now.as_ref().filter(|it| it.granted || self.withdrawn.is_some());
+        let granted = match (decided, self.told) {
+            (Some(it), _) => it.granted,
+            // What was presumed is so no longer, where the person lives now.
+            (None, Some(true)) => false,
+            (None, _) => return None,
+        };
+        if self.told == Some(granted) {
+            return None;
+        }
+        self.told = Some(granted);
+        let by = decided.and_then(|it| it.by.clone());
+        let source = by.map_or_else(|| format!("default:{region}"), |it| it.source);
+        Some(ConsentChange { channel, purpose, granted, source })
+    }
+
+    /// Takes over what was said as somebody who turned out to be the same person.
+    pub fn merge(&mut self, other: Self) {
+        later(&mut self.given, other.given);
+        later(&mut self.asked, other.asked);
+        later(&mut self.confirmed, other.confirmed);
+        later(&mut self.withdrawn, other.withdrawn);
+        // Others unite what they heard of the two likewise: a no before a yes, unless the yes was later.
+        self.told =
+            self.in_force(Basis::Explicit).filter(|it| it.granted || self.withdrawn.is_some()).map_or(
+                match (self.told, other.told) {
+                    (None, told) | (told, None) => told,
+                    (Some(a), Some(b)) => Some(a && b),
+                },
+                |it| Some(it.granted),
+            );
+    }
+}
+
+/// The later of two statements; of two at one instant the one whose source comes first, so that their order is no matter.
+fn later(place: &mut Option<Statement>, new: Option<Statement>) {
+    let rank = |it: &Statement| {
+        (it.at, std::cmp::Reverse((it.source.clone(), it.proof.clone(), it.wording.clone())))
+    };
+    match (&place, &new) {
+        (_, None) => {}
+        (Some(there), Some(it)) if rank(there) >= rank(it) => {}
+        _ => *place = new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: (Channel, Purpose) = (Channel::Email, Purpose::Marketing);
+
+    fn said(word: Word, source: &str) -> Said {
+        Said { word, ..Said::plain(KEY.0, KEY.1, true, source) }
+    }
+
+    fn told(agreement: &mut Agreement, basis: Basis) -> Option<bool> {
+        agreement.news(KEY, basis, "DE").map(|it| it.granted)
+    }
+
+    #[test]
+    fn a_yes_that_has_to_be_confirmed_counts_when_it_is() {
+        let mut it = Agreement::default();
+        it.say(&said(Word::Yes, "form"), 10, Basis::DoubleOptIn);
+        assert_eq!(told(&mut it, Basis::DoubleOptIn), None);
+        let waiting = it.in_force(Basis::DoubleOptIn).unwrap();
+        assert_eq!((waiting.granted, waiting.asked), (false, Some(10)));
+        it.say(&said(Word::Confirmed, "mail"), 20, Basis::DoubleOptIn);
+        assert_eq!(told(&mut it, Basis::DoubleOptIn), Some(true));
+        let confirmed = it.in_force(Basis::DoubleOptIn).unwrap();
+        assert_eq!((confirmed.by.unwrap().source.as_str(), confirmed.asked), ("mail", None));
+        it.say(&said(Word::No, "one-click"), 30, Basis::DoubleOptIn);
+        assert_eq!(told(&mut it, Basis::DoubleOptIn), Some(false));
+        it.say(&said(Word::Yes, "form"), 40, Basis::DoubleOptIn);
+        assert_eq!(told(&mut it, Basis::DoubleOptIn), None, "again it has to be confirmed");
+    }
+
+    #[test]
+    fn what_is_presumed_ends_with_a_no_and_where_nothing_is_presumed() {
+        let mut it = Agreement::default();
+        let news = it.news(KEY, Basis::Presumed, "US").unwrap();
+        assert_eq!((news.granted, news.source.as_str()), (true, "default:US"));
+        assert_eq!(told(&mut it, Basis::Presumed), None);
+        assert_eq!(told(&mut it, Basis::Explicit), Some(false), "the person moved");
+        assert_eq!(told(&mut it, Basis::Presumed), Some(true));
+        it.say(&said(Word::No, "one-click"), 5, Basis::Presumed);
+        assert_eq!(told(&mut it, Basis::Presumed), Some(false));
+    }
+
+    #[test]
+    fn what_was_kept_before_is_read() {
+        let mut it: Agreement = serde_json::from_str(r#"{"g":true,"s":"identify","a":7}"#).unwrap();
+        let now = it.in_force(Basis::Explicit).unwrap();
+        assert_eq!((now.granted, now.by.unwrap().at), (true, 7));
+        assert_eq!(told(&mut it, Basis::Explicit), None, "others heard that");
+        let kept = serde_json::to_string(&it).unwrap();
+        assert_eq!(serde_json::from_str::<Agreement>(&kept).unwrap(), it);
+    }
+
+    fn statements() -> impl Strategy<Value = Vec<(Word, i64, &'static str)>> {
+        let word = prop::sample::select(vec![Word::Yes, Word::Confirmed, Word::No]);
+        let source = prop::sample::select(vec!["form", "mail", "import"]);
+        prop::collection::vec((word, 0..8_i64, source), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn statements_in_any_order_and_twice_and_of_two_profiles_come_to_the_same(
+            statements in statements(),
+            keys in prop::collection::vec(any::<u64>(), 24),
+            double in any::<bool>(),
+        ) {
+            let basis = if double { Basis::DoubleOptIn } else { Basis::Explicit };
+            let mut sorted = statements.clone();
+            sorted.sort_by_key(|(_, at, _)| *at);
+            let mut straight = Agreement::default();
+            for (word, at, source) in &sorted { straight.say(&said(*word, source), *at, basis); }
+            let mut shuffled: Vec<_> = statements.iter().chain(&statements).zip(&keys).collect();
+            shuffled.sort_by_key(|(_, key)| **key);
+            let (mut one, mut other) = (Agreement::default(), Agreement::default());
+            for ((word, at, source), key) in shuffled {
+                let place = if key % 2 == 0 { &mut one } else { &mut other };
+                place.say(&said(*word, source), *at, basis);
+            }
+            one.merge(other);
+            prop_assert_eq!(one.in_force(basis), straight.in_force(basis));
+        }
+    }
+}

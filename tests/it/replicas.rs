@@ -1,0 +1,130 @@
+//! What a second replica of ingestion adds; run by hand: `tests/bench/replicas`, which is part of `make bench`.
+#![expect(clippy::print_stdout, reason = "a measurement's answer")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::house::{House, Shape, given, number, request};
+use crate::postgres::Postgres;
+
+/// Events of one request.
+const BATCH: usize = 100;
+/// Senders, shared among the replicas.
+const SENDERS: usize = 16;
+
+fn batch(n: usize) -> String {
+    let item = |m: usize| {
+        let (id, user) = (n * BATCH + m, (n * 7_919 + m * 104_729) % 20_000);
+        json!({
+            "type": "track", "messageId": format!("message-{id}-abcdefghijkl"), "userId": format!("user-{user}"),
+            "event": "Product Viewed", "timestamp": "2026-03-01T11:59:00Z",
+            "properties": {
+                "product_id": format!("p{}", id % 500), "name": "A thing", "price": 19.99, "currency": "EUR",
+                "category": "things", "brand": "Acme", "position": 3, "url": "https://shop.example/p",
+            },
+            "context": { "locale": "de-DE", "timezone": "Europe/Berlin", "ip": "203.0.113.9" },
+        })
+    };
+    json!({ "batch": (0..BATCH).map(item).collect::<Vec<_>>() }).to_string()
+}
+
+/// Events a second that so many replicas acknowledge, and the schema they are in then.
+fn acknowledged(postgres: &Postgres, redis: &str, replicas: usize, batches: usize) -> (f64, String) {
+    let count = replicas.to_string();
+    let shape = Shape::Six { postgres: postgres.url.clone(), redis: redis.to_owned() };
+    let mut house = House::new(shape, &[("replicas", &count)]);
+    house.only("ingestion", replicas);
+    let _servers = house.serve_all();
+    let key = house.ask(&["keys", "create", "load", "-o", "json"])["key"].as_str().unwrap().to_owned();
+    let bodies: Vec<String> = (0..batches).map(batch).collect();
+    let headers = [("x-write-key", key.as_str()), ("content-type", "application/json")];
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (bodies, headers, house) = (&bodies, &headers, &house);
+            scope.spawn(move || {
+                let to = house.places[sender % replicas].http;
+                for body in bodies.iter().skip(sender).step_by(SENDERS) {
+                    let (code, head) = request(to, "POST", "/v1/batch", headers, body).unwrap();
+                    assert_eq!(code, 200, "{head}");
+                }
+            });
+        }
+    });
+    let rate = (batches * BATCH) as f64 / began.elapsed().as_secs_f64();
+    let newest =
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE 't%\\_ingestion' ORDER BY oid DESC LIMIT 1";
+    let schema = postgres.query(newest);
+    let logged: usize = postgres.query(&format!("SELECT COUNT(*) FROM {schema}.event")).parse().unwrap();
+    assert_eq!(logged, batches * BATCH, "each event is in the log once");
+    (rate, schema)
+}
+
+/// Events a second that PostgreSQL itself writes: the same rows into tables like those, as literal statements of as many
+/// rows as a commit of the service had, from as many connections.
+fn floor(postgres: &Postgres, schema: &str, events: usize) -> (f64, usize) {
+    let rows = format!(
+        "SELECT CEIL(COUNT(*)::float / COUNT(DISTINCT (partition, time)))::int FROM {schema}.feed_record"
+    );
+    let rows: usize = postgres.query(&rows).parse().unwrap();
+    let tables = ["event", "feed_record", "seen_a", "profile", "identifier"];
+    let mut dump = postgres.client("pg_dump");
+    dump.args(["--data-only", "--inserts", "--rows-per-insert", &rows.to_string()]);
+    dump.args(tables.iter().flat_map(|it| ["-t".to_owned(), format!("{schema}.{it}")]));
+    let dump = dump.output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let text = String::from_utf8(dump.stdout).unwrap().replace(&format!("{schema}."), "bare.");
+    let mut statements: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for statement in text.split("\nINSERT INTO ").skip(1) {
+        let end = statement.find(");\n").map_or(statement.len(), |it| it + 2);
+        let table = statement.split(' ').next().unwrap();
+        statements.entry(table).or_default().push(&statement[..end]);
+    }
+    postgres.query("CREATE SCHEMA bare");
+    for table in tables {
+        postgres.query(&format!("CREATE TABLE bare.{table} (LIKE {schema}.{table} INCLUDING ALL)"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let most = statements.values().map(Vec::len).max().unwrap();
+    for writer in 0..SENDERS {
+        let mut script = String::from("SET synchronous_commit = on;\n");
+        for n in (writer..most).step_by(SENDERS) {
+            script.push_str("BEGIN;\n");
+            for statement in statements.values().filter_map(|it| it.get(n)) {
+                writeln!(script, "INSERT INTO {statement}").unwrap();
+            }
+            script.push_str("COMMIT;\n");
+        }
+        std::fs::write(folder.path().join(writer.to_string()), script).unwrap();
+    }
+    let began = Instant::now();
+    let writers: Vec<_> = (0..SENDERS)
+        .map(|writer| {
+            let mut psql = postgres.client("psql");
+            psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(folder.path().join(writer.to_string()));
+            psql.spawn().unwrap()
+        })
+        .collect();
+    for mut writer in writers {
+        assert!(writer.wait().unwrap().success());
+    }
+    (events as f64 / began.elapsed().as_secs_f64(), rows)
+}
+
+#[test]
+#[ignore = "a measurement, not a test"]
+fn replicas() {
+    let Some(redis) = given("PERENNIAL_TEST_REDIS") else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    let batches = number("PERENNIAL_TEST_BATCHES").unwrap_or(600);
+    let (one, schema) = acknowledged(&postgres, &redis, 1, batches);
+    let (two, _) = acknowledged(&postgres, &redis, 2, batches);
+    let (floor, rows) = floor(&postgres, &schema, batches * BATCH);
+    println!("  {:<58} {one:>9.0} events/s", "one replica of ingestion on PostgreSQL");
+    println!("  {:<58} {two:>9.0} events/s", "two replicas on the same PostgreSQL");
+    let what = format!("the same rows by psql, {rows} a statement, {SENDERS} connections");
+    println!("  {what:<58} {floor:>9.0} events/s");
+}
