@@ -1,10 +1,14 @@
-//! What a second replica of ingestion adds; run by hand: `tests/bench/replicas`, which is part of `make bench`.
+//! Two replicas of ingestion: they wake each other's readers. What the second adds is measured by hand: `tests/bench/replicas`,
+//! which is part of `make bench`.
 #![expect(clippy::print_stdout, reason = "a measurement's answer")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
+use perennial_api::feed::v1::{AwaitNewsRequest, AwaitNewsResponse};
+use perennial_rpc::Transport;
 use serde_json::json;
 
 use crate::house::{House, Shape, given, number, request};
@@ -127,4 +131,46 @@ fn replicas() {
     println!("  {:<58} {two:>9.0} events/s", "two replicas on the same PostgreSQL");
     let what = format!("the same rows by psql, {rows} a statement, {SENDERS} connections");
     println!("  {what:<58} {floor:>9.0} events/s");
+}
+
+async fn await_news(
+    client: &mut FeedServiceClient<Transport>,
+    after: &AwaitNewsResponse,
+    wait_ms: u32,
+) -> AwaitNewsResponse {
+    let (process, count) = (after.process.clone(), after.count);
+    let request = AwaitNewsRequest { feed: "ingestion".to_owned(), process, count, wait_ms };
+    client.await_news(request).await.unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_at_one_replica_wakes_who_waits_at_the_other() {
+    let (Some(postgres), Some(redis)) = (given("PERENNIAL_TEST_POSTGRES"), given("PERENNIAL_TEST_REDIS"))
+    else {
+        return;
+    };
+    let mut house = House::new(Shape::Six { postgres, redis }, &[("replicas", "2")]);
+    house.only("ingestion", 2);
+    let _servers = house.serve_all();
+    let key = house.ask(&["keys", "create", "shop", "-o", "json"])["key"].as_str().unwrap().to_owned();
+    let mut other = FeedServiceClient::new(house.processes("perennial.feed.v1.FeedService").remove(1));
+
+    // Until nothing is new: the replicas have found each other, and said so.
+    let mut known = AwaitNewsResponse::default();
+    loop {
+        known = await_news(&mut other, &known, 3_000).await;
+        if known.partitions.is_empty() {
+            break;
+        }
+    }
+    let began = Instant::now();
+    let (news, posted) = tokio::join!(await_news(&mut other, &known, 30_000), async {
+        tokio::task::block_in_place(|| house.post(&key, &batch(0)))
+    });
+    assert!(posted);
+    assert!(
+        !news.partitions.is_empty() && news.process == known.process,
+        "{news:?} after {:?}",
+        began.elapsed()
+    );
 }

@@ -12,7 +12,8 @@ const HEAD: &str = "\
 ";
 
 /// Where the settings of each section are declared; the first whose beginning fits counts.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 13] = [
+    ("server.tls", include_str!("../../perennial-runtime/src/tls.rs")),
     ("telemetry", include_str!("../../perennial-runtime/src/telemetry.rs")),
     ("cache", include_str!("../../perennial-cache/src/config.rs")),
     ("notification.smtp", include_str!("../../perennial-notification/src/channel/smtp.rs")),

@@ -235,10 +235,13 @@ impl Edge {
     }
 }
 
+/// What a batch says: its workspace, its events, and whether they are history.
+type Sent = (String, Vec<wire::Event>, bool);
+
 /// The batches of a stream, each taken in before the next is read.
 struct Batches {
     edge: Edge,
-    requests: BoxStream<'static, Result<(String, Vec<wire::Event>, bool), Status>>,
+    requests: BoxStream<'static, Result<Sent, Status>>,
     workspace: Option<Workspace>,
 }
 

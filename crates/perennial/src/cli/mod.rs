@@ -62,7 +62,15 @@ pub struct Common {
     )]
     pub addr: Option<String>,
     /// Show the server this API key (see `perennial keys create --scope`), or its own token
-    #[arg(long, global = true, env = "PERENNIAL_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(
+        // A name of its own: `keys revoke KEY` has a key, too.
+        id = "caller_key",
+        long = "key",
+        global = true,
+        env = "PERENNIAL_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
     pub key: Option<Secret>,
     /// The workspace
     #[arg(long, global = true, value_name = "NAME", default_value = "main")]

@@ -134,7 +134,7 @@ fn call(n: usize, who: usize, thing: usize, form: u8, at: u64) -> String {
     let (user, device) = (format!("user-{who}"), format!("device-{who}-{thing}"));
     let email = format!("{user}.{}@example.com", thing % 2);
     let time = format!("2023-11-14T{:02}:{:02}:{:02}.{n:03}Z", at % 12, at % 60, at % 59);
-    let yes = at % 2 == 0;
+    let yes = at.is_multiple_of(2);
     let (zone, country) = if yes { ("Europe/Madrid", "ES") } else { ("Asia/Tokyo", "JP") };
     let body = match form {
         0 => format!(
