@@ -111,7 +111,11 @@ async fn the_books_balance_without_an_erased_customer_and_their_codes_are_worth_
         let left = perennial_testing::leaks(&config, &["loyalty"], &["fourth-of-hers", "BELOVED"]).await;
         assert!(left.is_empty(), "{left:?}");
         let other = world.coupon(&codes[2]).await;
-        assert_eq!((other.state.as_str(), other.order_id.as_str()), ("redeemed", ""), "Eve's coupon stays Eve's");
+        assert_eq!(
+            (other.state.as_str(), other.order_id.as_str()),
+            ("redeemed", ""),
+            "Eve's coupon stays Eve's"
+        );
 
         let wish = world.wish(ProfileId::parse(&ana).unwrap());
         assert_eq!(world.issue(vec![wish]).await[0].reason, "CUSTOMER_ERASED");
