@@ -7,6 +7,7 @@ mod commands;
 mod corpora;
 mod demos;
 mod imports;
+mod rejected;
 mod retail;
 mod scores;
 
