@@ -1,7 +1,12 @@
 //! Who calls, once that is known: how far they may go, and which workspace is theirs.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
 use perennial_api::access::v1::Scope;
 use perennial_types::Workspace;
+use tonic::body::Body;
 
 tokio::task_local! {
     static CALLING: Identity;
@@ -44,6 +49,42 @@ impl Identity {
     /// [`crate::resource`] meanwhile, are not found.
     pub async fn calling<F: Future>(self, answer: F) -> F::Output {
         CALLING.scope(self, answer).await
+    }
+
+    /// Goes on answering as one of this caller while the answer's body streams: what is read of a stream of requests by
+    /// then is as much theirs as the first.
+    #[must_use]
+    pub fn streaming(self, body: Body) -> Body {
+        match self {
+            Self::Service => body,
+            Self::Key { .. } => Body::new(Streaming { identity: self, body }),
+        }
+    }
+}
+
+struct Streaming {
+    identity: Identity,
+    body: Body,
+}
+
+impl http_body::Body for Streaming {
+    type Data = bytes::Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, tonic::Status>>> {
+        let Self { identity, body } = &mut *self;
+        CALLING.sync_scope(identity.clone(), || Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -37,7 +37,7 @@ const WATCHES: [&str; 1] = ["/grpc.health.v1.Health/Watch"];
 const OPEN: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
 /// Tonic's own time-out answers `CANCELLED`; ours comes this much before it with what the caller can act on.
-const MARGIN: Duration = Duration::from_millis(5);
+const MARGIN: Duration = Duration::from_millis(20);
 
 /// Where calls come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +146,12 @@ where
     let limit = asked.map_or(rules.deadline, |it| it.min(rules.deadline));
     let limit = limit.saturating_sub(MARGIN.min(limit / 2));
     let ends_with_us = door == Door::Network && LONG_POLLS.contains(&path.as_str());
-    let work = AssertUnwindSafe(identity.calling(inner.oneshot(request))).catch_unwind();
+    let work = AssertUnwindSafe(identity.clone().calling(inner.oneshot(request))).catch_unwind();
     let answered = async {
         tokio::select! {
             biased;
             answer = tokio::time::timeout(limit, work) => match answer {
-                Ok(Ok(Ok(response))) => Ok(response),
+                Ok(Ok(Ok(response))) => Ok(response.map(|body| identity.streaming(body))),
                 Ok(Err(panic)) => {
                     let message = panic_message(&*panic);
                     Err(status(&EdgeFault::Panicked { method: path.clone(), message }))
