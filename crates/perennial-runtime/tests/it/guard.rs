@@ -219,7 +219,8 @@ async fn services_know_each_other_by_their_certificates() {
     let mut stranger = theirs.certify("scoring");
     stranger.ca = ours.certify("scoring").ca;
     let refused = called_by(stranger, &running).await;
-    assert!(matches!(refused, Code::Unavailable | Code::Unknown), "{refused:?}");
+    // Which code depends on how far the caller had come when it was hung up on.
+    assert!(matches!(refused, Code::Unavailable | Code::Unknown | Code::Cancelled), "{refused:?}");
     // No certificate and no key.
     let mut nobody = ours.certify("nobody");
     (nobody.certificate, nobody.key) = (None, None);
