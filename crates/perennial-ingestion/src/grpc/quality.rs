@@ -60,10 +60,10 @@ impl QualityService for Edge {
         Ok(Response::new(wire::DeleteTrackingPlanResponse {}))
     }
 
-    async fn list_plan_violations(
+    async fn summarize_plan_violations(
         &self,
-        request: Request<wire::ListPlanViolationsRequest>,
-    ) -> Answer<wire::ListPlanViolationsResponse> {
+        request: Request<wire::SummarizePlanViolationsRequest>,
+    ) -> Answer<wire::SummarizePlanViolationsResponse> {
         let message = request.into_inner();
         let workspace = workspace("parent", &message.parent)?;
         let limit = u64::from(perennial_rpc::page_size(message.page_size)?);
@@ -76,13 +76,13 @@ impl QualityService for Edge {
             first_time: Some(time::to_wire(it.first)),
             last_time: Some(time::to_wire(it.last)),
         });
-        Ok(Response::new(wire::ListPlanViolationsResponse { violations: violations.collect() }))
+        Ok(Response::new(wire::SummarizePlanViolationsResponse { violations: violations.collect() }))
     }
 
-    async fn list_rejection_causes(
+    async fn summarize_rejections(
         &self,
-        request: Request<wire::ListRejectionCausesRequest>,
-    ) -> Answer<wire::ListRejectionCausesResponse> {
+        request: Request<wire::SummarizeRejectionsRequest>,
+    ) -> Answer<wire::SummarizeRejectionsResponse> {
         let message = request.into_inner();
         let workspace = workspace("parent", &message.parent)?;
         let limit = u64::from(perennial_rpc::page_size(message.page_size)?);
@@ -98,7 +98,7 @@ impl QualityService for Edge {
             first_time: Some(time::to_wire(it.first)),
             last_time: Some(time::to_wire(it.last)),
         });
-        Ok(Response::new(wire::ListRejectionCausesResponse { causes: causes.collect() }))
+        Ok(Response::new(wire::SummarizeRejectionsResponse { causes: causes.collect() }))
     }
 
     async fn fix_rejected_events(

@@ -40,8 +40,8 @@ events:
     }
 
     async fn causes(house: &House) -> Vec<wire::RejectionCause> {
-        let request = wire::ListRejectionCausesRequest { parent: PARENT.to_owned(), page_size: 0 };
-        house.quality.clone().list_rejection_causes(request).await.unwrap().into_inner().causes
+        let request = wire::SummarizeRejectionsRequest { parent: PARENT.to_owned(), page_size: 0 };
+        house.quality.clone().summarize_rejections(request).await.unwrap().into_inner().causes
     }
 
     async fn fix(
@@ -88,8 +88,9 @@ events:
         let causes = causes(house).await;
         let told: Vec<_> = causes.iter().map(|it| (it.event.as_str(), it.field.as_str(), it.count)).collect();
         assert_eq!(told, [("Song Played", "properties.title", 2), ("Song Played", "properties.stars", 1)]);
-        let request = wire::ListPlanViolationsRequest { parent: PARENT.to_owned(), page_size: 0 };
-        let seen = house.quality.clone().list_plan_violations(request).await.unwrap().into_inner().violations;
+        let request = wire::SummarizePlanViolationsRequest { parent: PARENT.to_owned(), page_size: 0 };
+        let seen =
+            house.quality.clone().summarize_plan_violations(request).await.unwrap().into_inner().violations;
         let told: Vec<_> = seen.iter().map(|it| (it.event.as_str(), it.field.as_str(), it.count)).collect();
         assert_eq!(told, [("Song Liked", "properties.title", 1)], "a repetition is no further violation");
         let request = wire::ListRejectedEventsRequest {

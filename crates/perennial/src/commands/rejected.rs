@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use perennial_api::ingestion::v1::fix_rejected_events_request::Patch;
 use perennial_api::ingestion::v1::{
-    FixRejectedEventsRequest, FixRejectedEventsResponse, ListPlanViolationsRequest,
-    ListRejectedEventsRequest, ListRejectionCausesRequest, RejectedEvent, RejectionCause,
-    ReplayRejectedEventsRequest, ReplayRejectedEventsResponse,
+    FixRejectedEventsRequest, FixRejectedEventsResponse, ListRejectedEventsRequest, RejectedEvent,
+    RejectionCause, ReplayRejectedEventsRequest, ReplayRejectedEventsResponse,
+    SummarizePlanViolationsRequest, SummarizeRejectionsRequest,
 };
 use serde_json::{Value, json};
 
@@ -49,10 +49,11 @@ fn text_of(told: &str) -> anyhow::Result<String> {
 }
 
 async fn list(session: &Session) -> anyhow::Result<()> {
-    let request = ListRejectionCausesRequest { parent: session.parent(), page_size: LISTED };
-    let causes = session.quality().list_rejection_causes(request).await.map_err(told)?.into_inner().causes;
-    let request = ListPlanViolationsRequest { parent: session.parent(), page_size: LISTED };
-    let found = session.quality().list_plan_violations(request).await.map_err(told)?.into_inner().violations;
+    let request = SummarizeRejectionsRequest { parent: session.parent(), page_size: LISTED };
+    let causes = session.quality().summarize_rejections(request).await.map_err(told)?.into_inner().causes;
+    let request = SummarizePlanViolationsRequest { parent: session.parent(), page_size: LISTED };
+    let found =
+        session.quality().summarize_plan_violations(request).await.map_err(told)?.into_inner().violations;
     if session.is_json() {
         let causes = causes.iter().map(|it| {
             json!({
