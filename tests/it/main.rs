@@ -13,3 +13,4 @@ mod replicas;
 mod shapes;
 mod sink;
 mod tenants;
+mod unmerge;

@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use crate::fold::{Command, Timer, Timers};
 use crate::keep::{Kept, Key, Transfers};
-use crate::{Erasure, FeedError, Fold, FoldFault, Merge, NewRecord, PARTITIONS, Progress, Record, Turn};
+use crate::parting::Parting;
+use crate::{
+    Erasure, FeedError, Fold, FoldFault, Merge, NewRecord, PARTITIONS, Progress, Record, Turn, Unmerge,
+};
 
 /// A record that cannot be applied is tried this often before its profile is parked.
 const TRIES: u32 = 3;
@@ -75,6 +78,8 @@ pub(crate) struct Outcome<F: Fold> {
     pub(crate) partitions: BTreeMap<u16, PartitionBatch>,
     /// Profiles whose person was erased, and by which erasure.
     pub(crate) erased: BTreeMap<Key, Uuid>,
+    /// Profiles to recompute, as a merge of theirs was undone.
+    pub(crate) partings: Vec<Parting>,
 }
 
 impl<F: Fold> Outcome<F> {
@@ -92,6 +97,7 @@ impl<F: Fold> Outcome<F> {
             taken: BTreeMap::new(),
             partitions: BTreeMap::new(),
             erased: BTreeMap::new(),
+            partings: Vec::new(),
         }
     }
 }
@@ -261,14 +267,20 @@ impl<F: Fold> Batch<'_, F> {
                     Some(Some(from)) => {
                         slot(out, &key).now.timers.unite(from.timers, record.origin);
                         let arrived = (key.0.clone(), merge.id);
+                        let outlasts = self.fold.outlasts(&from.state);
                         if self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                             fold.merge(book, turn, state, from.state.clone())
                         }) {
-                            out.departed.retain(|it| it.merge != merge.id);
-                            out.arrived.push(arrived);
+                            if !outlasts {
+                                out.departed.retain(|it| it.merge != merge.id);
+                                out.arrived.push(arrived);
+                            }
                         }
                     }
                 }
+            }
+            None if record.kind == Unmerge::KIND => {
+                out.partings.push((key, Unmerge::decode(&record.payload)?));
             }
             None => {
                 self.step(out, &key, batch, incoming, |fold, book, turn, state| {

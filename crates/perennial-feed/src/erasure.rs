@@ -195,7 +195,7 @@ pub(crate) async fn carry_out<F: Fold>(
         Err(StoreError::Corrupt { .. }) => F::State::default(),
         Err(error) => return Err(error.into()),
     };
-    for table in ["profile_state", "transfer", "parked", "parked_record", "outbox"] {
+    for table in ["profile_state", "transfer", "parting", "parked", "parked_record", "outbox"] {
         erasing.delete(tx, table).await?;
     }
     for it in reader.fold.personal() {

@@ -17,7 +17,7 @@ pub use erase::Places;
 use memory::Memory;
 use rows::Head;
 
-use crate::{Bell, Erasure, FeedError, NewRecord, Progress, Record, Topic};
+use crate::{Bell, Erasure, FeedError, NewRecord, Progress, Record, Topic, Unmerge};
 
 /// How many partitions a feed has: fixed when its tables are first made, alike in all services.
 pub const PARTITIONS: u16 = 16;
@@ -461,7 +461,11 @@ fn stamp(record: NewRecord, seq: u64, time: Timestamp, origin: Progress) -> Reco
         workspace: record.workspace,
         profile: record.profile,
         kind: record.kind.to_owned(),
-        min_reader: if record.kind == Erasure::KIND { Erasure::MIN_READER } else { 1 },
+        min_reader: match record.kind {
+            Unmerge::KIND => Unmerge::MIN_READER,
+            Erasure::KIND => Erasure::MIN_READER,
+            _ => 1,
+        },
         time,
         origin,
         historical: record.historical || record.correction,

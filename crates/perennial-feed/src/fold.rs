@@ -119,6 +119,33 @@ pub trait Fold: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether something of a state that moves to a survivor has to be kept as it was: what does not come from facts, and
+    /// would be lost if the merge is undone.
+    fn outlasts(&self, state: &Self::State) -> bool {
+        let _ = state;
+        false
+    }
+
+    /// A merge was undone, and the profile is about to be recomputed. `old` is what is known of the survivor; of a profile
+    /// that comes back, what it left when it was merged away, if that [outlasts](Self::outlasts) the merge. Leave in it what
+    /// is the profile's own; [`Fold::refolded`] follows. By default a profile that comes back has only its facts.
+    ///
+    /// # Errors
+    /// As for [`Fold::apply`].
+    fn parted(
+        &self,
+        book: &Self::Book,
+        turn: &mut Turn<Self::Row>,
+        old: &mut Self::State,
+        parted: &Parted<Self::State>,
+    ) -> Result<(), FoldFault> {
+        let _ = (book, turn);
+        if let Parted::Returned { .. } = parted {
+            *old = Self::State::default();
+        }
+        Ok(())
+    }
+
     /// Visits a profile on an errand (see [`crate::Reader::start_errand`]): a new model to score by, a new rule to test.
     ///
     /// # Errors
@@ -167,6 +194,23 @@ pub trait Fold: Send + Sync + 'static {
     /// # Errors
     /// If the database refuses.
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Self::Row>) -> Result<(), FoldFault>;
+}
+
+/// Which side of an undone merge a profile is.
+#[derive(Clone, Debug)]
+pub enum Parted<State> {
+    /// It had become another profile, and comes back.
+    Returned {
+        /// Those that had become this one, and come back as part of it.
+        leaves: Vec<ProfileId>,
+    },
+    /// The other came back from it.
+    Survivor {
+        /// When the other had become this one.
+        merged: Timestamp,
+        /// What the other had left then, if that outlasted the merge.
+        left: Box<State>,
+    },
 }
 
 /// A message to another service, delivered after the commit until it is answered.

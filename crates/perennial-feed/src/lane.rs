@@ -21,6 +21,7 @@ use crate::feed::rows::Head;
 
 use crate::batch::{Batch, Incoming, PartitionBatch};
 use crate::keep::{self, Key};
+use crate::parting::Parting;
 use crate::reader::Reader;
 use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source, erasure};
 
@@ -40,6 +41,8 @@ pub(crate) struct Lane<F: Fold> {
     next_due: Option<Timestamp>,
     parked: BTreeSet<Key>,
     errands: Vec<keep::Errand>,
+    /// Profiles to recompute before anything else, as a merge of theirs was undone.
+    partings: Vec<Parting>,
     /// After a batch that could not be written: one record at a time until it is past.
     most: usize,
     condemned: Option<(Key, String)>,
@@ -108,6 +111,7 @@ impl<F: Fold> Lane<F> {
             next_due: None,
             parked: BTreeSet::new(),
             errands: Vec::new(),
+            partings: Vec::new(),
             most: MOST_RECORDS,
             condemned: None,
             loaded: false,
@@ -189,6 +193,10 @@ impl<F: Fold> Lane<F> {
             self.serve(request).await;
             return Ok(true);
         }
+        if !self.partings.is_empty() {
+            self.part().await?;
+            return Ok(true);
+        }
         self.fetch().await?;
         self.watch();
         let planned = self.plan();
@@ -213,6 +221,7 @@ impl<F: Fold> Lane<F> {
         let more = |it: &Fetched| !it.buffer.is_empty() || it.last < it.head;
         let now = self.reader.clock.now();
         self.condemned.is_some()
+            || !self.partings.is_empty()
             || self.most < MOST_RECORDS
             || self.next_due.is_some_and(|due| due <= now)
             || self.parts.values().any(|part| part.sources.iter().any(more))
@@ -355,6 +364,18 @@ impl<F: Fold> Lane<F> {
 
     pub(crate) fn progress(&self, partition: u16) -> Progress {
         self.parts.get(&partition).map_or(Progress::START, |it| it.progress)
+    }
+
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = u16> {
+        self.parts.keys().copied()
+    }
+
+    pub(crate) fn partings(&self) -> &[Parting] {
+        &self.partings
+    }
+
+    pub(crate) fn set_partings(&mut self, partings: Vec<Parting>) {
+        self.partings = partings;
     }
 
     pub(crate) fn is_parked(&self, key: &Key) -> bool {

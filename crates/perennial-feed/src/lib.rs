@@ -22,6 +22,7 @@ mod lane;
 mod news;
 mod outbox;
 mod parked;
+mod parting;
 mod reader;
 mod record;
 mod schema;
@@ -31,14 +32,14 @@ pub use bell::{Bell, Listener, Topic};
 pub use erasure::{End, Erasing, Personal, erased_among, exported_rows};
 pub use error::{FeedError, FoldFault};
 pub use feed::{Appended, Cursor, Feed, FeedKind, PARTITIONS, PartitionRecords, Places};
-pub use fold::{Command, Fold, Turn};
+pub use fold::{Command, Fold, Parted, Turn};
 pub use grpc::AnyReader;
 pub use news::{News, ear};
 pub use outbox::{Deliver, Outbox};
 pub use parked::ParkedProfile;
 pub use reader::{Reader, ReaderParts, Source, Task};
-pub use record::{Erasure, Merge, NewRecord, Progress, Record};
+pub use record::{Erasure, Merge, NewRecord, Progress, Record, Unmerge};
 pub use schema::{FEED_MIGRATIONS, FOLD_MIGRATIONS, OUTBOX_MIGRATIONS};
 
 /// The version of this reader: it stops at records that need a later one.
-pub const READER_VERSION: u32 = 2;
+pub const READER_VERSION: u32 = 3;

@@ -96,7 +96,7 @@ impl Record {
 
     /// Whether every reader has to see it, whatever its fold makes of records.
     pub(crate) fn is_for_all(&self) -> bool {
-        !self.is_blank() && (self.is_merge() || self.kind == Erasure::KIND)
+        !self.is_blank() && (self.is_merge() || self.kind == Erasure::KIND || self.kind == Unmerge::KIND)
     }
 }
 
@@ -166,7 +166,7 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// The kind of the record at the profile that ends: the last that profile will ever get.
+    /// The kind of the record at the profile that ends: the last that profile gets, unless the merge is undone.
     pub const AWAY: &'static str = "merged_away";
     /// The kind of the record at the survivor.
     pub const INTO: &'static str = "merged_into";
@@ -190,6 +190,54 @@ impl Merge {
         let bytes = |id: Uuid| id.as_bytes().to_vec();
         let it = wire::Merge { merge: bytes(self.id.0), from: bytes(self.from.0), into: bytes(self.into.0) };
         prost::Message::encode_to_vec(&it).into()
+    }
+}
+
+/// A merge that was undone, as both its records tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmerge {
+    /// The merge.
+    pub id: MergeId,
+    /// The profile that comes back.
+    pub from: ProfileId,
+    /// What it had become.
+    pub into: ProfileId,
+    /// Profiles that had become `from`, and come back with it.
+    pub leaves: Vec<ProfileId>,
+    /// When the merge was made.
+    pub merged: Timestamp,
+}
+
+impl Unmerge {
+    /// The kind of both records.
+    pub const KIND: &'static str = "unmerged";
+    /// Readers of before must stop there rather than leave two people one.
+    pub(crate) const MIN_READER: u32 = 3;
+
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// If it is not a `perennial.feed.v1.Unmerge`.
+    pub fn decode(payload: &[u8]) -> Result<Self, FeedError> {
+        let it: wire::Unmerge =
+            prost::Message::decode(payload).map_err(|error| malformed("an undone merge", error))?;
+        Ok(Self {
+            id: MergeId(uuid(&it.merge)?),
+            from: ProfileId(uuid(&it.from)?),
+            into: ProfileId(uuid(&it.into)?),
+            leaves: it.leaves.iter().map(|it| uuid(it).map(ProfileId)).collect::<Result<_, _>>()?,
+            merged: from_micros(it.merge_time_micros),
+        })
+    }
+
+    /// Writes the payload.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let bytes = |id: Uuid| id.as_bytes().to_vec();
+        let leaves = self.leaves.iter().map(|it| bytes(it.0)).collect();
+        let (merge, from, into) = (bytes(self.id.0), bytes(self.from.0), bytes(self.into.0));
+        let merge_time_micros = micros(self.merged);
+        prost::Message::encode_to_vec(&wire::Unmerge { merge, from, into, leaves, merge_time_micros }).into()
     }
 }
 

@@ -34,7 +34,7 @@ CREATE TABLE feed_record (
 }];
 
 /// Tables for a service that folds other feeds into a state for each profile.
-pub const FOLD_MIGRATIONS: [Migration; 2] = [FOLD, ERASED];
+pub const FOLD_MIGRATIONS: [Migration; 3] = [FOLD, ERASED, PARTING];
 
 const FOLD: Migration = Migration {
     name: "fold_0001",
@@ -105,6 +105,22 @@ CREATE TABLE erased_profile (
     erasure {uuid} NOT NULL,
     PRIMARY KEY (workspace, profile)
 );
+",
+};
+
+/// Sides of undone merges that are still to be recomputed.
+const PARTING: Migration = Migration {
+    name: "fold_0003_parting",
+    sql: "
+CREATE TABLE parting (
+    workspace TEXT NOT NULL,
+    profile {uuid} NOT NULL,
+    merge_id {uuid} NOT NULL,
+    partition BIGINT NOT NULL,
+    unmerge {blob} NOT NULL,
+    PRIMARY KEY (workspace, profile, merge_id)
+);
+CREATE INDEX parting_partition ON parting (partition);
 ",
 };
 

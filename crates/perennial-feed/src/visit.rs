@@ -10,7 +10,7 @@ use crate::fold::{Timer, Timers};
 use crate::keep::{self, Errand, Kept, Key};
 use crate::lane::{Lane, store_fault};
 use crate::reader::Request;
-use crate::{FeedError, Fold, FoldFault, PARTITIONS, Progress, Record, Turn, parked};
+use crate::{FeedError, Fold, FoldFault, PARTITIONS, Parted, Progress, Record, Turn, parked};
 
 /// Profiles recomputed in one transaction, at most.
 const MOST_REFOLDED: usize = 100;
@@ -49,7 +49,7 @@ pub(crate) fn visits<F: Fold>(
     out
 }
 
-fn keep_turn<F: Fold>(out: &mut Outcome<F>, turn: Turn<F::Row>) {
+pub(crate) fn keep_turn<F: Fold>(out: &mut Outcome<F>, turn: Turn<F::Row>) {
     out.records.extend(turn.records);
     out.rows.extend(turn.rows);
     out.commands.extend(turn.commands);
@@ -164,7 +164,7 @@ impl<F: Fold> Lane<F> {
         for (key, records) in facts {
             let Some(old) = olds.get(key) else { continue };
             let progress = self.progress(key.1.partition(PARTITIONS));
-            match self.recompute(&book, key, records, old, progress) {
+            match self.recompute(&book, key, records, (&old.state, None), progress) {
                 Ok((now, turn)) => {
                     keep_turn(&mut out, turn);
                     out.states.insert(key.clone(), Slot { loaded: Some(old.clone()), now, gone: false });
@@ -179,12 +179,13 @@ impl<F: Fold> Lane<F> {
         self.commit_request(tx, out, None).await
     }
 
-    fn recompute(
+    /// Runs a profile's facts again from empty; `old` is what was known of it, and how a merge of it was undone.
+    pub(crate) fn recompute(
         &self,
         book: &F::Book,
         key: &Key,
         mut records: Vec<Record>,
-        old: &Kept<F::State>,
+        (old, parted): (&F::State, Option<&Parted<F::State>>),
         progress: Progress,
     ) -> Result<Recomputed<F>, String> {
         // In the order in which they were received, as the fold saw them; facts of merged profiles fall into place.
@@ -203,14 +204,20 @@ impl<F: Fold> Lane<F> {
         let mut turn = turn::<F>(self, key, progress, timers);
         turn.historical = true;
         turn.correction = true;
-        guarded(|| self.reader().fold.refolded(book, &mut turn, &old.state, &mut state))?;
+        let mut old = old.clone();
+        guarded(|| {
+            if let Some(parted) = parted {
+                self.reader().fold.parted(book, &mut turn, &mut old, parted)?;
+            }
+            self.reader().fold.refolded(book, &mut turn, &old, &mut state)
+        })?;
         let timers = std::mem::take(&mut turn.timers);
         Ok((Kept { state, timers }, turn))
     }
 }
 
 /// A recomputed profile, and what the difference leaves behind.
-type Recomputed<F> = (Kept<<F as Fold>::State>, Turn<<F as Fold>::Row>);
+pub(crate) type Recomputed<F> = (Kept<<F as Fold>::State>, Turn<<F as Fold>::Row>);
 
 /// A profile's history run again from empty; what its steps leave behind is dropped.
 struct Replay<'a, F: Fold> {

@@ -40,6 +40,17 @@ pub enum Error {
     /// Nobody is known by this name or identifier.
     #[error("no profile {0:?} is known in this workspace: look it up by another identifier")]
     NoProfile(String),
+    /// The profile was not merged into another one.
+    #[error(
+        "profile {0:?} is itself, not merged into another one: list the merges of the profile it seems to be in"
+    )]
+    NotMerged(String),
+    /// A family has more events than are taken apart at once.
+    #[error("the person has more than {most} events: merges of so many cannot be undone")]
+    TooManyEvents {
+        /// The limit.
+        most: u64,
+    },
     /// There is no such erasure.
     #[error("erasure {0:?} is not known in this workspace: list its erasures")]
     NoErasure(String),
@@ -97,7 +108,7 @@ impl Fault for Error {
             Self::NoProfile(_) | Self::NoErasure(_) | Self::NoProduct(_) | Self::NoKey(_) | Self::NoPlan => {
                 Kind::NotFound
             }
-            Self::CurrencyFixed(_) => Kind::Precondition,
+            Self::CurrencyFixed(_) | Self::NotMerged(_) | Self::TooManyEvents { .. } => Kind::Precondition,
             Self::Random => Kind::Internal,
         }
     }
@@ -110,6 +121,8 @@ impl Fault for Error {
             Self::TooFast { .. } => "RATE_EXCEEDED",
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
+            Self::NotMerged(_) => "PROFILE_NOT_MERGED",
+            Self::TooManyEvents { .. } => "TOO_MANY_EVENTS",
             Self::NoErasure(_) => "ERASURE_NOT_FOUND",
             Self::NoProduct(_) => "PRODUCT_NOT_FOUND",
             Self::NoKey(_) => "KEY_NOT_FOUND",
@@ -130,7 +143,9 @@ impl Fault for Error {
             Self::Field { field, problem } => {
                 vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
             }
-            Self::NoProfile(name) => vec![Detail::Resource { kind: "Profile", name: name.clone() }],
+            Self::NoProfile(name) | Self::NotMerged(name) => {
+                vec![Detail::Resource { kind: "Profile", name: name.clone() }]
+            }
             Self::NoErasure(id) => vec![Detail::Resource { kind: "Erasure", name: id.clone() }],
             Self::NoProduct(id) => vec![Detail::Resource { kind: "Product", name: id.clone() }],
             Self::NoKey(name) => vec![Detail::Resource { kind: "Key", name: name.clone() }],
@@ -138,7 +153,11 @@ impl Fault for Error {
                 let name = "tracking_plan.definition".to_owned();
                 vec![Detail::Field { name, problem: fault.to_string() }]
             }
-            Self::Body(_) | Self::NoPlan | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
+            Self::Body(_)
+            | Self::NoPlan
+            | Self::CurrencyFixed(_)
+            | Self::TooManyEvents { .. }
+            | Self::Random => Vec::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ use perennial_api::access::v1::access_service_server::AccessServiceServer;
 use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use perennial_api::ingestion::v1::quality_service_server::QualityServiceServer;
+use perennial_api::profile::v1::identity_service_server::IdentityServiceServer;
 use perennial_api::profile::v1::privacy_service_server::PrivacyServiceServer;
 use perennial_api::profile::v1::profile_service_server::ProfileServiceServer;
 use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind};
@@ -53,6 +54,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         .grpc(perennial_rpc::server!(QualityServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(PrivacyServiceServer::new(edge.clone())))
+        .grpc(perennial_rpc::server!(IdentityServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(CatalogServiceServer::new(edge)))
         .http(http::router(app.clone()))
         .feed(feed);

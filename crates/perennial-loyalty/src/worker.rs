@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use perennial_feed::{Erasing, Fold, FoldFault, Listener, Personal, Record, Turn};
+use perennial_feed::{Erasing, Fold, FoldFault, Listener, Parted, Personal, Record, Turn};
 use perennial_rpc::facts::{self, About};
 use perennial_store::DatabaseTransaction;
 use perennial_types::{Fact, FactKind, OrderChange, OrderState, ProfileId, Workspace};
@@ -175,6 +175,23 @@ impl Fold for Orders {
             known.code = known.code.take().or(other.code);
             known.passed_on |= other.passed_on;
             known.settle(&id, turn, at);
+        }
+        Ok(())
+    }
+
+    fn parted(
+        &self,
+        (): &(),
+        turn: &mut Turn<Self::Row>,
+        old: &mut State,
+        parted: &Parted<State>,
+    ) -> Result<(), FoldFault> {
+        // Coupons know for whom they were issued, and the ledger knows coupons: both go back with the profile.
+        if let Parted::Returned { leaves } = parted {
+            let (profile, leaves) = (turn.profile(), leaves.clone());
+            let row = (turn.workspace().clone(), Seen::Returned { profile, leaves });
+            turn.row(row);
+            *old = State::default();
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         feed: feed.clone(),
         store: store.clone(),
         sources: vec![host.mesh.source("ingestion")],
-        facts: None,
+        facts: Some(host.mesh.transport("perennial.profile.v1.ProfileService")),
         receipts: Some(privacy),
         clock,
         bell: bell.clone(),

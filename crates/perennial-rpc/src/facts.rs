@@ -14,6 +14,10 @@ pub use to_wire::encode;
 /// The kind of a feed record that holds a fact.
 pub const KIND: &str = "fact";
 
+/// The kind of a feed record that holds a fact as it is told anew, since its owner or what was known of them changed. A
+/// reader of the feed passes it over; whoever reads a profile's facts gets it in place of the one of before.
+pub const RETOLD: &str = "fact_retold";
+
 /// Reads the payload of a feed record of kind [`KIND`].
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
-use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Parted, Personal, Record, Turn};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Channel, Currency, ProfileId, Timestamp, Workspace, from_micros, micros};
 use prost::Message;
@@ -74,6 +74,8 @@ pub enum Row {
     Stage(StageMove),
     /// A profile ended: the segments it was in, and what it became.
     Gone(Workspace, ProfileId, Vec<u32>, ProfileId),
+    /// A profile that had become another one is itself again, and those are it.
+    Returned(Workspace, ProfileId, Vec<ProfileId>),
     /// An event of a new name.
     Event(Workspace, String),
 }
@@ -367,6 +369,21 @@ impl Fold for Segmentation {
         Ok(())
     }
 
+    fn parted(
+        &self,
+        _: &Book,
+        turn: &mut Turn<Row>,
+        old: &mut State,
+        parted: &Parted<State>,
+    ) -> Result<(), FoldFault> {
+        if let Parted::Returned { leaves } = parted {
+            *old = State::default();
+            let row = Row::Returned(turn.workspace().clone(), turn.profile(), leaves.clone());
+            turn.row(row);
+        }
+        Ok(())
+    }
+
     fn visit(&self, book: &Book, turn: &mut Turn<Row>, state: &mut State, _: &str) -> Result<(), FoldFault> {
         let InForce { rules, refold_floor } = book.of(turn.workspace());
         // A profile never seen has nothing to evaluate; one before the floor waits for its recomputing.
@@ -387,12 +404,16 @@ impl Fold for Segmentation {
 
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {
         let (mut changes, mut moves, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut gone, mut merges) = (Vec::new(), Vec::new());
+        let (mut gone, mut merges, mut returned) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             match row {
                 Row::Member(it) => changes.push(it),
                 Row::Stage(it) => moves.push(it),
                 Row::Event(workspace, name) => names.push((workspace, name)),
+                Row::Returned(workspace, profile, leaves) => {
+                    merges.extend(leaves.into_iter().map(|it| (workspace.clone(), it, profile)));
+                    returned.push((workspace, profile));
+                }
                 Row::Gone(workspace, profile, numbers, into) => {
                     merges.push((workspace.clone(), profile, into));
                     gone.push((workspace, profile, numbers));
@@ -408,6 +429,7 @@ impl Fold for Segmentation {
         members::forget(tx, &gone).await?;
         stages::forget(tx, &ended).await?;
         members::save_merged(tx, &merges).await?;
+        members::undo_merged(tx, &returned).await?;
         Ok(())
     }
 }

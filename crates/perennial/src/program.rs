@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use perennial_runtime::{Host, Mesh, Process, Telemetry, TelemetryConfig};
 use perennial_types::Workspace;
 
-use crate::cli::{Cli, Command, Common, Export, Score};
+use crate::cli::{Cli, Command, Common, Export, Merges, Score};
 use crate::commands::{
-    apply, describe, explain, get, imports, keys, parked, pause, person, rejected, score, status,
+    apply, describe, explain, get, imports, keys, merges, parked, pause, person, rejected, score, status,
 };
 use crate::compose::{ALL, chosen, compose};
 use crate::config::Config;
@@ -192,7 +192,9 @@ async fn ask(config: Config, common: &Common, command: Command) -> anyhow::Resul
 /// Services that take in what others wrote for a command, but do nothing of their own accord: no timers, no sends.
 fn listening(command: &Command) -> Vec<&'static str> {
     match command {
-        Command::Erase { yes: true, .. } => vec!["campaign", "loyalty", "notification"],
+        Command::Erase { yes: true, .. } | Command::Merges(Merges::Undo { yes: true, .. }) => {
+            vec!["campaign", "loyalty", "notification"]
+        }
         _ => vec![],
     }
 }
@@ -202,7 +204,9 @@ fn active(command: &Command) -> Vec<&'static str> {
     match command {
         Command::Import(_) | Command::Keys(_) | Command::Rejected(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
-        Command::Erase { .. } => vec!["ingestion", "scoring", "segmentation"],
+        Command::Erase { .. } | Command::Merges(Merges::Undo { .. }) => {
+            vec!["ingestion", "scoring", "segmentation"]
+        }
         Command::Score(
             Score::Fit { .. } | Score::Backtest { .. } | Score::Export { .. } | Score::Compare { .. },
         ) => {
@@ -282,6 +286,8 @@ async fn execute(
         Command::Export(Export::Person { person, file }) => {
             person::export(session, &person, file.as_deref()).await
         }
+        Command::Merges(Merges::List { person }) => merges::list(session, &person).await,
+        Command::Merges(Merges::Undo { profile, yes }) => merges::undo(session, &profile, yes).await,
         Command::Erase { person, yes } => person::erase(session, &person, yes).await,
         Command::Rejected(what) => rejected::run(session, what).await,
         Command::Serve { .. } | Command::Migrate | Command::Config { .. } | Command::Demo(_) => {

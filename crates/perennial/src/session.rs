@@ -9,6 +9,7 @@ use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClie
 use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
 use perennial_api::notification::v1::notification_service_client::NotificationServiceClient;
+use perennial_api::profile::v1::identity_service_client::IdentityServiceClient;
 use perennial_api::profile::v1::privacy_service_client::PrivacyServiceClient;
 use perennial_api::profile::v1::profile_service_client::ProfileServiceClient;
 use perennial_api::profile::v1::{GetProfileRequest, LookupProfileRequest, Profile};
@@ -89,6 +90,12 @@ impl Session {
     #[must_use]
     pub fn profiles(&self) -> ProfileServiceClient<Transport> {
         client!(ProfileServiceClient::new(self.mesh.transport("perennial.profile.v1.ProfileService")))
+    }
+
+    /// Merges.
+    #[must_use]
+    pub fn identity(&self) -> IdentityServiceClient<Transport> {
+        client!(IdentityServiceClient::new(self.mesh.transport("perennial.profile.v1.IdentityService")))
     }
 
     /// Exports and erasures.

@@ -39,6 +39,16 @@ pub enum Row {
         /// The survivor.
         into: ProfileId,
     },
+    /// A profile that had become another one is itself again: the decisions about it, and about those that had become it,
+    /// are its own.
+    CameBack {
+        /// The profile.
+        profile: ProfileId,
+        /// Those that had become it.
+        leaves: Vec<ProfileId>,
+    },
+    /// All exposures of a profile are written anew.
+    Anew(ProfileId),
 }
 
 /// A profile entered a campaign.

@@ -18,6 +18,7 @@ pub mod journey;
 pub mod merge;
 pub mod offer;
 pub mod outcome;
+mod parting;
 pub mod policy;
 pub mod quiet;
 pub mod returned;

@@ -206,7 +206,7 @@ pub async fn refused(
     query(db, "refused messages", &sql, values).await?.iter().map(|row| get(row, "id")).collect()
 }
 
-/// Gives the decisions about merged profiles to their survivors.
+/// Gives the decisions about merged profiles to their survivors; for whom they were made stays known.
 pub async fn merged(
     db: &impl ConnectionTrait,
     workspace: &Workspace,
@@ -222,10 +222,25 @@ pub async fn merged(
         from.push(format!("${a}"));
     }
     let sql = format!(
-        "UPDATE decision SET profile = CASE profile{cases} END WHERE workspace = $1 AND profile IN ({})",
+        "UPDATE decision SET profile = CASE profile{cases} END, made_for = COALESCE(made_for, profile) WHERE workspace = $1 AND profile IN ({})",
         from.join(", ")
     );
     execute(db, "decisions of merged profiles", &sql, values).await.map(drop)
+}
+
+/// Gives a profile that had become another one the decisions about it back, and those about the `leaves` that had become
+/// it.
+pub async fn give_back(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    profile: ProfileId,
+    leaves: &[ProfileId],
+) -> Result<()> {
+    let mut values: Vec<Value> = vec![workspace.as_str().into(), profile.0.into()];
+    let wanted = leaves.iter().chain([&profile]).map(|it| it.0.into()).collect();
+    let any = any_of(Backend::of(db), "made_for", Column::Uuid, wanted, &mut values);
+    let sql = format!("UPDATE decision SET profile = $2 WHERE workspace = $1 AND {any}");
+    execute(db, "decisions of a profile that came back", &sql, values).await.map(drop)
 }
 
 fn logged(row: &perennial_store::QueryResult) -> Result<Logged> {

@@ -9,7 +9,7 @@ pub fn migrations() -> Vec<Migration> {
     FEED_MIGRATIONS.into_iter().chain(FOLD_MIGRATIONS).chain(OUTBOX_MIGRATIONS).chain(OWN).collect()
 }
 
-const OWN: [Migration; 2] = [FIRST, SECOND];
+const OWN: [Migration; 3] = [FIRST, SECOND, THIRD];
 
 const FIRST: Migration = Migration {
     name: "campaign_0001",
@@ -94,5 +94,14 @@ CREATE TABLE campaign_lift (
     error {double} NOT NULL,
     PRIMARY KEY (workspace, campaign, at)
 );
+",
+};
+
+/// For whom a decision was made before its profile became another one: absent while it is still itself.
+const THIRD: Migration = Migration {
+    name: "campaign_0003",
+    sql: "
+ALTER TABLE decision ADD COLUMN made_for {uuid};
+CREATE INDEX decision_made_for ON decision (workspace, made_for) WHERE made_for IS NOT NULL;
 ",
 };

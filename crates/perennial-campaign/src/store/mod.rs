@@ -19,7 +19,7 @@ pub const PERSONAL: [Personal; 2] = [
     Personal {
         table: &decisions::TABLE,
         end: End::Unlink {
-            lose: "occurrence = '', reasons = '[]'",
+            lose: "occurrence = '', reasons = '[]', made_for = NULL",
             kept: "campaign, step, outcome and instant: how often a campaign was sent",
         },
     },

@@ -11,10 +11,10 @@ use perennial_api::campaign::v1 as wire;
 use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
-use perennial_feed::{Fold, FoldFault, Personal, Record, Turn};
+use perennial_feed::{Fold, FoldFault, Parted, Personal, Record, Turn};
 use perennial_rpc::facts;
 use perennial_store::DatabaseTransaction;
-use perennial_types::{Clock, ProfileId, Workspace, from_micros};
+use perennial_types::{Clock, ProfileId, Workspace, from_micros, micros};
 use prost::Message as _;
 
 use crate::domain::book::Entry;
@@ -235,6 +235,24 @@ impl Fold for Journeys {
         Ok(())
     }
 
+    fn outlasts(&self, state: &State) -> bool {
+        state.outlasts()
+    }
+
+    fn parted(
+        &self,
+        book: &Books,
+        turn: &mut Turn<(Workspace, Row)>,
+        old: &mut State,
+        parted: &Parted<State>,
+    ) -> Result<(), FoldFault> {
+        self.step(book, turn, old, |step, old| match parted {
+            Parted::Returned { leaves } => step.come_back(old, leaves),
+            Parted::Survivor { merged, left } => step.parted(old, micros(*merged), left),
+        });
+        Ok(())
+    }
+
     fn visit(
         &self,
         book: &Books,
@@ -257,6 +275,7 @@ impl Fold for Journeys {
         let (mut decided, mut exposed) = (Vec::new(), Vec::new());
         let mut returned = BTreeMap::new();
         let mut merged: BTreeMap<Workspace, Vec<(ProfileId, ProfileId)>> = BTreeMap::new();
+        let (mut parted, mut anew) = (Vec::new(), Vec::new());
         for (workspace, row) in rows {
             match row {
                 Row::Decision(it) => decided.push((workspace, *it)),
@@ -266,6 +285,8 @@ impl Fold for Journeys {
                     returned.entry(key).or_insert_with(Vec::new).push(decision);
                 }
                 Row::Merged { from, into } => merged.entry(workspace).or_default().push((from, into)),
+                Row::CameBack { profile, leaves } => parted.push((workspace, profile, leaves)),
+                Row::Anew(profile) => anew.push((workspace, profile)),
             }
         }
         self.metrics.decided(&decided);
@@ -273,7 +294,11 @@ impl Fold for Journeys {
         for ((workspace, delivery, reason), ids) in returned {
             decisions::returned(tx, &workspace, ids, delivery, &reason).await?;
         }
+        exposures::forget(tx, &anew).await?;
         exposures::save(tx, exposed).await?;
+        for (workspace, profile, leaves) in parted {
+            decisions::give_back(tx, &workspace, profile, &leaves).await?;
+        }
         for (workspace, merges) in &merged {
             decisions::merged(tx, workspace, merges).await?;
             let gone: Vec<_> = merges.iter().map(|(from, _)| (workspace.clone(), *from)).collect();

@@ -51,6 +51,25 @@ impl Feed {
         Ok(rows::erase_records(tx, workspace, profile, places).await?)
     }
 
+    /// Empties records whose events are told anew elsewhere in the same transaction. Call [`Feed::forget_places`] after the
+    /// commit.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn take_back(
+        &self,
+        tx: &DatabaseTransaction,
+        partition: u16,
+        seqs: &[u64],
+    ) -> Result<(), FeedError> {
+        Ok(rows::take_back(tx, partition, seqs).await?)
+    }
+
+    /// Empties records in memory, as the database has them by now.
+    pub fn forget_places(&self, partition: u16, seqs: &[u64]) {
+        self.memory().forget_places(partition, seqs);
+    }
+
     /// Empties a profile's records up to a place in memory, as the database has them by now.
     pub fn forget(&self, workspace: &Workspace, profile: ProfileId, through: u64) {
         self.memory().forget(workspace, profile, through);

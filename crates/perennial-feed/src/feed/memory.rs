@@ -37,6 +37,15 @@ impl Memory {
         }
     }
 
+    /// Empties records by their places.
+    pub(super) fn forget_places(&mut self, partition: u16, seqs: &[u64]) {
+        let Some(tail) = self.tails.get_mut(usize::from(partition)) else { return };
+        for record in tail.iter_mut().filter(|it| seqs.contains(&it.seq)) {
+            record.profile = ProfileId::nobody(partition, PARTITIONS);
+            record.payload = Bytes::new();
+        }
+    }
+
     /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
     /// a tail is always an unbroken run.
     pub(super) fn remember(&mut self, appended: Appended) {

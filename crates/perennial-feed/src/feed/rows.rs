@@ -148,6 +148,21 @@ pub(super) async fn erase_records(
     Ok(emptied)
 }
 
+/// Empties records by their places.
+pub(super) async fn take_back(
+    tx: &impl ConnectionTrait,
+    partition: u16,
+    seqs: &[u64],
+) -> Result<(), StoreError> {
+    let nobody = ProfileId::nobody(partition, PARTITIONS).0;
+    let mut values = vec![i64::from(partition).into(), nobody.into(), Vec::<u8>::new().into()];
+    let wanted = seqs.iter().map(|it| int(*it).into()).collect();
+    let condition = any_of(Backend::of(tx), "seq", Column::BigInt, wanted, &mut values);
+    let sql =
+        format!("UPDATE feed_record SET profile = $2, payload = $3 WHERE partition = $1 AND {condition}");
+    execute(tx, "records that are told anew", &sql, values).await.map(drop)
+}
+
 pub(super) const SELECT_HEADS: &str =
     "SELECT partition, seq, first_seq, time, progress_seq, progress_instant FROM feed_head";
 

@@ -9,7 +9,7 @@ use super::{Fetched, Lane, store_fault};
 use crate::batch::Outcome;
 use crate::bell::LOOK;
 use crate::keep::{self, Errand, Key, Move};
-use crate::{FeedError, Fold, Progress, erasure};
+use crate::{FeedError, Fold, Progress, erasure, parting};
 
 impl<F: Fold> Lane<F> {
     pub(super) async fn load(&mut self) -> Result<(), FeedError> {
@@ -36,6 +36,7 @@ impl<F: Fold> Lane<F> {
         self.take_errands(errands, &BTreeSet::new());
         self.looked = reader.clock.now();
         self.parked = reader.parked_in(&partitions).await?;
+        self.partings = parting::due(reader.store.read(), partitions.into_iter()).await?;
         self.asked.clear();
         self.loaded = true;
         Ok(())
@@ -156,6 +157,7 @@ impl<F: Fold> Lane<F> {
         keep::remove_transfers(&tx, &outcome.arrived).await?;
         let now = reader.clock.now();
         crate::parked::park(&tx, &outcome.parked, &outcome.waiting, now).await?;
+        parting::save(&tx, &outcome.partings).await?;
         reader.fold.write(&tx, outcome.rows).await.map_err(store_fault)?;
         let targets: BTreeSet<&'static str> = outcome.commands.iter().map(|it| it.target).collect();
         keep::save_commands(&tx, outcome.commands).await?;
@@ -168,6 +170,7 @@ impl<F: Fold> Lane<F> {
         self.positions_saved(&moves, progress);
         self.next_due = next_due;
         self.parked = parked;
+        self.partings.extend(outcome.partings);
         if !outcome.erased.is_empty() {
             reader.bell.ring(&reader.outbox_topic(erasure::RECEIPTS));
         }

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::{Asked, Lane, MOST_RECORDS, Part};
 use crate::batch::{Incoming, PartitionBatch};
 use crate::bell::LOOK;
-use crate::{FeedError, Fold, Progress, Record};
+use crate::{FeedError, Fold, Progress, Record, Unmerge};
 
 impl<F: Fold> Lane<F> {
     /// How complete this lane wants to be: as far as its timers and its readers need.
@@ -212,6 +212,11 @@ impl<F: Fold> Lane<F> {
                 }
                 let rank = u8::try_from(rank).unwrap_or(u8::MAX);
                 batch.records.push(Incoming { feed: source.name.clone(), rank, record: record.clone() });
+                if record.kind == Unmerge::KIND {
+                    // Its profile is recomputed before anything else befalls it.
+                    ready = ready.min(origin);
+                    break;
+                }
             }
             let ready = ready.max(part.progress);
             batch.progress = Some(ready);

@@ -1,5 +1,5 @@
 //! What nobody asks for: the weekly swap of the hashes, forgetting rejected events after 30 days and changes of
-//! products after 90, erasures that a crash left half done.
+//! products after 90, erasures and undone merges that a crash left half done.
 
 use jiff::SignedDuration;
 use perennial_feed::Bell;
@@ -7,7 +7,7 @@ use perennial_store::Store;
 use perennial_types::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, erasure};
+use super::{App, erasure, unmerge};
 use crate::error::Result;
 use crate::store::{catalogue, rejected, seen};
 
@@ -18,7 +18,7 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Keeps house until told to stop.
 pub async fn run(app: &App, bell: &Bell, clock: &Clock, stop: &CancellationToken) {
-    let listener = bell.listener("ingestion housekeeping", [erasure::topic()]);
+    let listener = bell.listener("ingestion housekeeping", [erasure::topic(), unmerge::topic()]);
     while !stop.is_cancelled() {
         let now = clock.now();
         let next = match round(app, now).await {
@@ -38,6 +38,7 @@ pub async fn run(app: &App, bell: &Bell, clock: &Clock, stop: &CancellationToken
 /// One round; says when the next is due.
 async fn round(app: &App, now: Timestamp) -> Result<Timestamp> {
     app.go_on_erasing().await?;
+    app.go_on_unmerging().await?;
     let store = &app.store;
     let tx = store.write().await?;
     seen::swap(&tx, now).await?;

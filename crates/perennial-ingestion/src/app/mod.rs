@@ -15,6 +15,7 @@ mod profiles;
 mod quality;
 mod queue;
 mod rate;
+mod unmerge;
 
 pub use book::Change;
 pub use erasure::Progress;
@@ -23,6 +24,7 @@ pub use ingest::{Batch, Outcome, Sheet};
 pub use plans::Planned;
 pub use profiles::{Contact, profile_key};
 pub use quality::{Patch, blocked};
+pub use unmerge::{Part, Parted};
 
 use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::event::Event;
-use crate::domain::graph::{Graph, Node};
+use crate::domain::graph::{Apart, Graph, Node};
 use crate::domain::identity;
 use crate::domain::normalise::former;
 use crate::domain::person::{Person, Reach};
@@ -92,6 +92,7 @@ impl<'a> Pass<'a> {
                     created: profile.created,
                     identifiers: profile.identifiers.clone(),
                     merges: profile.merges,
+                    apart: profile.apart.clone(),
                 };
                 graph.insert(profile.id, node);
             }
@@ -226,8 +227,11 @@ impl<'a> Pass<'a> {
             draw_key,
             identifiers: BTreeSet::new(),
             person: Person::default(),
+            apart: Apart::new(),
         };
-        self.graph.insert(id, Node { created: event.received, identifiers: BTreeSet::new(), merges: 0 });
+        let node =
+            Node { created: event.received, identifiers: BTreeSet::new(), merges: 0, apart: Apart::new() };
+        self.graph.insert(id, node);
         self.held.insert(id, Held { profile, told: None, changed: true });
         self.count(Count::Profiles, 1);
         self.attach(id, kept);
@@ -255,6 +259,7 @@ impl<'a> Pass<'a> {
         if let (Some(held), Some(node)) = (self.held.get_mut(&into), self.graph.node(into)) {
             held.profile.identifiers.clone_from(&node.identifiers);
             held.profile.merges = node.merges;
+            held.profile.apart.clone_from(&node.apart);
             held.profile.created = node.created;
             held.profile.last_seen = held.profile.last_seen.max(lost.last_seen);
             held.profile.person.merge(lost.person);

@@ -1,7 +1,8 @@
 //! Reading profiles and their facts.
 
 use perennial_feed::Record;
-use perennial_types::{Identifier, IdentifierKind, ProfileId, Workspace};
+use perennial_rpc::facts::{KIND, RETOLD};
+use perennial_types::{Identifier, IdentifierKind, ProfileId, Workspace, from_micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -166,11 +167,20 @@ impl App {
         let mut found = records::read(self.store.read(), &places).await?;
         let mut facts = Vec::new();
         for place in &places {
-            let partition = partition(place.profile);
+            let partition = place.partition;
             for seq in place.first_seq..place.first_seq + place.records {
-                let Some(record) = found.remove(&(partition, seq)) else { continue };
+                let Some(mut record) = found.remove(&(partition, seq)) else { continue };
                 let known_by_then = !record.is_blank() && (partition != own || record.seq <= up_to);
-                if record.kind == perennial_rpc::facts::KIND && known_by_then {
+                if !known_by_then {
+                    continue;
+                }
+                if record.kind == RETOLD {
+                    // As if it had been told so when the event came.
+                    record.kind = KIND.to_owned();
+                    record.time = from_micros(place.received);
+                    record.origin.instant = record.time;
+                }
+                if record.kind == KIND {
                     facts.push(record);
                 }
             }

@@ -2,11 +2,13 @@
 //!
 //! Events never move; identifiers do. Identifiers seen together belong to one profile. If they belonged to several,
 //! those merge into the survivor, unless that would break a limit: then the weakest identifier of the event does not
-//! count, and the rest is tried again. So two customers who share a browser stay two.
+//! count, and the rest is tried again. So two customers who share a browser stay two. Likewise two that were one, by a
+//! merge that was undone: whatever shows them to be one later does not count.
 
 use jiff::Timestamp;
 use perennial_types::{Identifier, IdentifierKind, ProfileId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
 
 /// How many profiles may ever be merged into one.
 pub const MERGES: u32 = 100;
@@ -28,7 +30,12 @@ pub struct Node {
     pub identifiers: BTreeSet<Identifier>,
     /// How many profiles were merged into it, those merged into them included.
     pub merges: u32,
+    /// Merges that were undone, and whether it is the side that came back: the two sides stay apart.
+    pub apart: Apart,
 }
+
+/// Undone merges by id, and on which side of each somebody is: `true` came back.
+pub type Apart = BTreeMap<Uuid, bool>;
 
 impl Node {
     /// Whether it is a known person rather than an anonymous visitor.
@@ -100,7 +107,10 @@ impl Graph {
         let all: BTreeSet<&Identifier> =
             nodes.iter().flat_map(|it| &it.identifiers).chain(identifiers).collect();
         let merges = nodes.iter().map(|it| it.merges + 1).sum::<u32>().saturating_sub(1);
+        let mut sides = Apart::new();
+        let one_side = |(merge, side): (&Uuid, &bool)| *sides.entry(*merge).or_insert(*side) == *side;
         merges <= MERGES
+            && nodes.iter().flat_map(|it| &it.apart).all(one_side)
             && all.iter().all(|one| all.iter().filter(|it| it.kind == one.kind).count() <= limit(one.kind))
     }
 
@@ -131,6 +141,7 @@ impl Graph {
         if let Some(node) = self.nodes.get_mut(&into) {
             node.identifiers.extend(lost.identifiers);
             node.merges += lost.merges + 1;
+            node.apart.extend(lost.apart);
             node.created = node.created.min(lost.created);
         }
         moved
@@ -154,8 +165,12 @@ mod tests {
         let found = graph.find(identifiers);
         let survivor = found.profiles.first().copied().unwrap_or_else(|| {
             let id = ProfileId::new(perennial_types::from_micros(at));
-            let node =
-                Node { created: perennial_types::from_micros(at), identifiers: BTreeSet::new(), merges: 0 };
+            let node = Node {
+                created: perennial_types::from_micros(at),
+                identifiers: BTreeSet::new(),
+                merges: 0,
+                apart: Apart::new(),
+            };
             graph.insert(id, node);
             id
         });
@@ -206,12 +221,30 @@ mod tests {
             created: perennial_types::from_micros(1),
             identifiers: [user("a")].into(),
             merges: MERGES,
+            apart: Apart::new(),
         };
         let id = ProfileId::new(perennial_types::from_micros(1));
         graph.insert(id, many);
         see(&mut graph, 2, &[device("x")]);
         let found = graph.find(&[user("a"), device("x")]);
         assert_eq!((found.profiles, found.dropped), (vec![id], vec![device("x")]));
+    }
+
+    #[test]
+    fn two_who_were_wrongly_one_stay_two_whatever_shows_them_together_later() {
+        let mut graph = Graph::default();
+        let undone = Uuid::from_u128(1);
+        let (ana, ben) = (see(&mut graph, 1, &[user("ana")]), see(&mut graph, 2, &[device("d")]));
+        for (id, side) in [(ana, false), (ben, true)] {
+            graph.nodes.get_mut(&id).unwrap().apart.insert(undone, side);
+        }
+        assert_eq!(see(&mut graph, 3, &[user("ana"), device("d")]), ana);
+        assert_eq!(see(&mut graph, 4, &[device("d")]), ben);
+        // Somebody else may become either of them, and then stays apart from the other, too.
+        let third = Identifier { kind: IdentifierKind::Email, value: "c@example.com".to_owned() };
+        see(&mut graph, 5, &[third.clone(), device("d")]);
+        assert_eq!(see(&mut graph, 6, &[user("ana"), third]), ana);
+        assert_eq!(see(&mut graph, 7, &[device("d")]), ben);
     }
 
     /// Which identifiers are together, whatever the profiles are called.

@@ -16,6 +16,7 @@ pub mod intake;
 pub mod mention;
 pub mod normalise;
 pub mod orders;
+pub mod parting;
 pub mod person;
 pub mod plan;
 pub mod problem;

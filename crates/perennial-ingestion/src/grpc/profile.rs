@@ -4,8 +4,9 @@ use perennial_api::feed::v1::Record;
 use perennial_api::profile::v1 as wire;
 use perennial_api::profile::v1::profile_service_server::ProfileService;
 use perennial_rpc::{Field, Invalid, Page, resource, time, workspace};
-use perennial_types::{ProfileId, Properties, Workspace, from_micros};
+use perennial_types::{Identifier, ProfileId, Properties, Workspace, from_micros};
 use prost::Message;
+use std::collections::BTreeSet;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -148,13 +149,17 @@ fn json(traits: &Properties) -> String {
     serde_json::to_string(traits).unwrap_or_default()
 }
 
-fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::Profile {
+/// Identifiers on the wire.
+pub(super) fn identifiers(of: &BTreeSet<Identifier>) -> Vec<wire::Identifier> {
+    let shown =
+        |it: &Identifier| wire::Identifier { kind: it.kind.as_str().to_owned(), value: it.value.clone() };
+    of.iter().map(shown).collect()
+}
+
+/// A profile on the wire.
+pub(super) fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::Profile {
     let workspace = &settings.workspace;
     let (time_zone, source) = profile.person.zone(&settings.time_zone);
-    let identifiers = profile
-        .identifiers
-        .iter()
-        .map(|it| wire::Identifier { kind: it.kind.as_str().to_owned(), value: it.value.clone() });
     let (locale, locale_source) = profile.person.locale(&settings.locale);
     let (region, region_source) = profile.person.region();
     let consents = profile.person.consents(&settings.consent_rules).into_iter();
@@ -171,7 +176,7 @@ fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]) -> wire::
     let consents: Vec<_> = consents.collect();
     wire::Profile {
         name: resource_name(workspace, profile.id),
-        identifiers: identifiers.collect(),
+        identifiers: identifiers(&profile.identifiers),
         traits_json: json(&profile.person.traits(false)),
         time_zone,
         time_zone_source: source.as_str().to_owned(),

@@ -63,6 +63,106 @@ pub async fn insert(tx: &impl ConnectionTrait, rows: Vec<Vec<Value>>) -> Result<
     Ok(())
 }
 
+/// An event with all that the log has of it.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// Its row, as it is written.
+    pub row: Vec<Value>,
+    /// Where its facts stand.
+    pub place: Place,
+    /// The kind of call.
+    pub call: String,
+    /// It was history when it came.
+    pub historical: bool,
+    /// The event as it was sent.
+    pub body: String,
+}
+
+impl Whole {
+    /// The row of an event that is `leaf`'s now, and whose facts stand elsewhere.
+    pub fn moved(mut self, leaf: ProfileId, partition: u16, first_seq: u64, records: usize) -> Vec<Value> {
+        let seq = i64::try_from(first_seq).unwrap_or(i64::MAX);
+        let many = i64::try_from(records).unwrap_or(i64::MAX);
+        let changed: [(&str, Value); 4] = [
+            ("profile", leaf.0.into()),
+            ("partition", i64::from(partition).into()),
+            ("first_seq", seq.into()),
+            ("records", many.into()),
+        ];
+        for (name, value) in changed {
+            if let Some(n) = EVENTS.columns.iter().position(|it| it.0 == name)
+                && let Some(there) = self.row.get_mut(n)
+            {
+                *there = value;
+            }
+        }
+        self.row
+    }
+}
+
+/// Reads all events of some profiles by receipt; at most `limit`.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn whole(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    profiles: &[ProfileId],
+    limit: u64,
+) -> Result<Vec<Whole>> {
+    let mut values = vec![workspace.as_str().into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let wanted = profiles.iter().map(|it| it.0.into()).collect();
+    let condition = any_of(Backend::of(db), "profile", Column::Uuid, wanted, &mut values);
+    let sql = format!(
+        "SELECT id, profile, at, received, partition, first_seq, records, call, name, message_id, historical, body \
+         FROM event WHERE workspace = $1 AND {condition} ORDER BY received, first_seq, id LIMIT $2"
+    );
+    let rows = query(db, "the event log", &sql, values).await?;
+    rows.iter()
+        .map(|row| {
+            let place = Place {
+                event: column(row, 0)?,
+                profile: ProfileId(column(row, 1)?),
+                at: column(row, 2)?,
+                received: column(row, 3)?,
+                partition: u16::try_from(column::<i64>(row, 4)?).unwrap_or(u16::MAX),
+                first_seq: column(row, 5)?,
+                records: column(row, 6)?,
+            };
+            let (call, name, message): (String, String, String) =
+                (column(row, 7)?, column(row, 8)?, column(row, 9)?);
+            let (historical, body): (bool, String) = (column(row, 10)?, column(row, 11)?);
+            let values = vec![
+                workspace.as_str().into(),
+                place.event.into(),
+                place.profile.0.into(),
+                place.at.into(),
+                place.received.into(),
+                column::<i64>(row, 4)?.into(),
+                place.first_seq.into(),
+                place.records.into(),
+                call.as_str().into(),
+                name.into(),
+                message.into(),
+                historical.into(),
+                body.as_str().into(),
+            ];
+            Ok(Whole { row: values, place, call, historical, body })
+        })
+        .collect()
+}
+
+/// Writes rows of events whose owner or place changed.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn update(tx: &impl ConnectionTrait, rows: Vec<Vec<Value>>) -> Result<()> {
+    let update = "ON CONFLICT (workspace, id) DO UPDATE SET profile = excluded.profile, \
+                  partition = excluded.partition, first_seq = excluded.first_seq, records = excluded.records";
+    insert_rows(tx, &EVENTS, rows, update).await?;
+    Ok(())
+}
+
 /// Takes a profile's events out of the log.
 ///
 /// # Errors
@@ -86,6 +186,8 @@ pub struct Place {
     pub event: Uuid,
     /// The leaf profile it was of.
     pub profile: ProfileId,
+    /// The partition its records stand in.
+    pub partition: u16,
     /// The first of its records.
     pub first_seq: i64,
     /// How many there are.
@@ -117,7 +219,7 @@ pub async fn places(
     let wanted = profiles.iter().map(|it| it.0.into()).collect();
     let condition = any_of(Backend::of(db), "profile", Column::Uuid, wanted, &mut values);
     let sql = format!(
-        "SELECT at, id, profile, first_seq, records, received FROM event WHERE workspace = $1 AND {condition} \
+        "SELECT at, id, profile, first_seq, records, received, partition FROM event WHERE workspace = $1 AND {condition} \
          AND (at, received, first_seq, id) > ($2, $3, $4, $5) ORDER BY at, received, first_seq, id LIMIT $6"
     );
     let rows = query(db, "the event log", &sql, values).await?;
@@ -130,6 +232,7 @@ pub async fn places(
                 first_seq: column(row, 3)?,
                 records: column(row, 4)?,
                 received: column(row, 5)?,
+                partition: u16::try_from(column::<i64>(row, 6)?).unwrap_or(u16::MAX),
             })
         })
         .collect()

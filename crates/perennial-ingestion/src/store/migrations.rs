@@ -3,7 +3,7 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 6] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES];
+pub const MIGRATIONS: [Migration; 7] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES, UNMERGES];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -230,6 +230,31 @@ CREATE TABLE erasure_receipt (
     at BIGINT NOT NULL,
     PRIMARY KEY (workspace, erasure, service, profile)
 );
+",
+};
+
+/// Merges that were undone, and which survivor's partition has not heard of it yet.
+const UNMERGES: Migration = Migration {
+    name: "ingestion_0007_unmerges",
+    sql: "
+ALTER TABLE profile ADD COLUMN apart TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE merge ADD COLUMN undone BIGINT;
+CREATE TABLE unmerge (
+    workspace TEXT NOT NULL,
+    merge {uuid} NOT NULL,
+    profile {uuid} NOT NULL,
+    survivor {uuid} NOT NULL,
+    at BIGINT NOT NULL,
+    pending BOOLEAN NOT NULL,
+    own_events BIGINT NOT NULL,
+    own_orders BIGINT NOT NULL,
+    other_events BIGINT NOT NULL,
+    other_orders BIGINT NOT NULL,
+    PRIMARY KEY (workspace, merge)
+);
+CREATE INDEX unmerge_pending ON unmerge (at) WHERE pending;
+CREATE INDEX unmerge_profile ON unmerge (workspace, profile);
+CREATE INDEX unmerge_survivor ON unmerge (workspace, survivor);
 ",
 };
 

@@ -15,3 +15,4 @@ pub mod records;
 pub mod rejected;
 pub mod seen;
 pub mod settings;
+pub mod unmerges;

@@ -8,6 +8,7 @@ use perennial_types::{Identifier, IdentifierKind, ProfileId, Timestamp, Workspac
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
+use crate::domain::graph::Apart;
 use crate::domain::person::Person;
 
 const PROFILES: Table = Table {
@@ -22,6 +23,7 @@ const PROFILES: Table = Table {
         ("draw_key", Column::Text),
         ("identifiers", Column::Text),
         ("person", Column::Text),
+        ("apart", Column::Text),
     ],
 };
 
@@ -31,7 +33,7 @@ const IDENTIFIERS: Table = Table {
 };
 
 const SELECT: &str =
-    "SELECT id, created, last_seen, merged_into, merges, draw_key, identifiers, person FROM profile";
+    "SELECT id, created, last_seen, merged_into, merges, draw_key, identifiers, person, apart FROM profile";
 
 /// A profile as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,8 @@ pub struct Profile {
     pub identifiers: BTreeSet<Identifier>,
     /// What is known of it.
     pub person: Person,
+    /// Whom it must not become one with.
+    pub apart: Apart,
 }
 
 /// Reads profiles, in the order of their ids. `locked` keeps them from other writers until the transaction ends.
@@ -230,11 +234,12 @@ pub async fn save(
             it.draw_key.as_str().into(),
             serde_json::to_string(&identifiers).map_err(corrupt)?.into(),
             serde_json::to_string(&it.person).map_err(corrupt)?.into(),
+            serde_json::to_string(&it.apart).map_err(corrupt)?.into(),
         ]);
     }
     let update = "ON CONFLICT (workspace, id) DO UPDATE SET created = excluded.created, \
                   last_seen = excluded.last_seen, merged_into = excluded.merged_into, merges = excluded.merges, \
-                  identifiers = excluded.identifiers, person = excluded.person";
+                  identifiers = excluded.identifiers, person = excluded.person, apart = excluded.apart";
     insert_rows(db, &PROFILES, rows, update).await?;
     Ok(())
 }
@@ -265,5 +270,6 @@ fn profile_of(row: &QueryResult) -> Result<Profile> {
         draw_key: column(row, 5)?,
         identifiers: identifiers.iter().map(|it| parse(it)).collect::<Result<_>>()?,
         person: serde_json::from_str(&column::<String>(row, 7)?).map_err(corrupt)?,
+        apart: serde_json::from_str(&column::<String>(row, 8)?).map_err(corrupt)?,
     })
 }

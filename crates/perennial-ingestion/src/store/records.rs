@@ -1,6 +1,6 @@
 //! Records of our own feed, by their places.
 
-use perennial_feed::{PARTITIONS, Progress, Record};
+use perennial_feed::{Progress, Record};
 use perennial_store::{Backend, Column, ConnectionTrait, Result, StoreError, any_of, column, query};
 use perennial_types::{ProfileId, Workspace, from_micros};
 use std::collections::{BTreeMap, HashMap};
@@ -14,10 +14,7 @@ use super::events::Place;
 pub async fn read(db: &impl ConnectionTrait, places: &[Place]) -> Result<HashMap<(u16, i64), Record>> {
     let mut wanted: BTreeMap<u16, Vec<i64>> = BTreeMap::new();
     for place in places {
-        wanted
-            .entry(place.profile.partition(PARTITIONS))
-            .or_default()
-            .extend(place.first_seq..place.first_seq + place.records);
+        wanted.entry(place.partition).or_default().extend(place.first_seq..place.first_seq + place.records);
     }
     let mut found = HashMap::new();
     for (partition, seqs) in wanted {

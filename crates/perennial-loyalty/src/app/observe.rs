@@ -40,6 +40,13 @@ pub enum Seen {
         /// The survivor.
         into: ProfileId,
     },
+    /// A profile that had become another one is itself again.
+    Returned {
+        /// The profile.
+        profile: ProfileId,
+        /// Those that had become it.
+        leaves: Vec<ProfileId>,
+    },
 }
 
 /// Takes in what was seen, in order, with the ledger's postings in the same transaction. Seeing the same again changes
@@ -57,6 +64,11 @@ pub async fn observe(
         _ => None,
     });
     merges::save(tx, workspace, &merged.collect()).await?;
+    for it in seen {
+        if let Seen::Returned { profile, leaves } = it {
+            merges::undo(tx, workspace, *profile, leaves).await?;
+        }
+    }
     let codes: BTreeSet<&str> = seen
         .iter()
         .filter_map(|it| match it {
@@ -68,7 +80,7 @@ pub async fn observe(
         .iter()
         .filter_map(|it| match it {
             Seen::Placed { order, .. } | Seen::Undone { order, .. } => Some(order.as_str()),
-            Seen::Merged { .. } => None,
+            Seen::Merged { .. } | Seen::Returned { .. } => None,
         })
         .collect();
     if orders.is_empty() {
@@ -129,7 +141,7 @@ pub async fn observe(
                     changed.insert(key.clone(), exception.clone());
                 }
             }
-            Seen::Merged { .. } => {}
+            Seen::Merged { .. } | Seen::Returned { .. } => {}
         }
     }
     coupons::update(tx, workspace, found.values()).await?;

@@ -57,3 +57,19 @@ pub async fn save(
     while execute(tx, "merged profiles", &follow, values.clone()).await? > 0 {}
     Ok(())
 }
+
+/// A profile that had become another one is itself again, and those that had become it are it again.
+pub async fn undo(
+    tx: &DatabaseTransaction,
+    workspace: &Workspace,
+    profile: ProfileId,
+    leaves: &[ProfileId],
+) -> Result<()> {
+    let key = vec![workspace.as_str().into(), profile.0.into()];
+    let sql = "DELETE FROM merged_profile WHERE workspace = $1 AND profile = $2";
+    execute(tx, "merged profiles", sql, key).await?;
+    let rows = leaves.iter().map(|it| vec![workspace.as_str().into(), it.0.into(), profile.0.into()]);
+    let update = "ON CONFLICT (workspace, profile) DO UPDATE SET into_profile = excluded.into_profile";
+    insert_rows(tx, &TABLE, rows.collect(), update).await?;
+    Ok(())
+}

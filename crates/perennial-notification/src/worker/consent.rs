@@ -64,6 +64,8 @@ pub enum Row {
     Stands(Workspace, Consent),
     /// A profile became another.
     Gone(Workspace, ProfileId),
+    /// All consents of a profile are written anew.
+    Anew(Workspace, ProfileId),
 }
 
 fn key(channel: Channel, purpose: Purpose) -> String {
@@ -144,6 +146,15 @@ impl Fold for Consents {
         Ok(())
     }
 
+    fn refolded(&self, (): &(), turn: &mut Turn<Row>, _: &State, fresh: &mut State) -> Result<(), FoldFault> {
+        let row = Row::Anew(turn.workspace().clone(), turn.profile());
+        turn.row(row);
+        for (key, (granted, at)) in &fresh.consents {
+            leave(turn, key, *granted, from_micros(*at));
+        }
+        Ok(())
+    }
+
     fn personal(&self) -> &'static [Personal] {
         &store::PERSONAL
     }
@@ -171,6 +182,7 @@ impl Fold for Consents {
     async fn write(&self, tx: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), FoldFault> {
         let mut stand: BTreeMap<Workspace, BTreeMap<(ProfileId, String), Consent>> = BTreeMap::new();
         let mut gone: BTreeMap<Workspace, BTreeSet<ProfileId>> = BTreeMap::new();
+        let mut anew: BTreeMap<Workspace, Vec<ProfileId>> = BTreeMap::new();
         for row in rows {
             match row {
                 Row::Stands(workspace, it) => {
@@ -181,7 +193,11 @@ impl Fold for Consents {
                 Row::Gone(workspace, profile) => {
                     gone.entry(workspace).or_default().insert(profile);
                 }
+                Row::Anew(workspace, profile) => anew.entry(workspace).or_default().push(profile),
             }
+        }
+        for (workspace, profiles) in anew {
+            consents::remove(tx, &workspace, &profiles).await?;
         }
         for (workspace, consents) in stand {
             let gone = gone.get(&workspace);

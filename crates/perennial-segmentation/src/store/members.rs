@@ -205,6 +205,14 @@ pub async fn save_merged(
     Ok(())
 }
 
+/// Forgets that profiles became others: they are themselves again.
+pub async fn undo_merged(db: &impl ConnectionTrait, profiles: &[(Workspace, ProfileId)]) -> Result<()> {
+    const KEY: Table =
+        Table { name: "merged", columns: &[("workspace", Column::Text), ("profile", Column::Uuid)] };
+    let keys = profiles.iter().map(|(workspace, it)| vec![workspace.as_str().into(), it.0.into()]);
+    delete_rows(db, &KEY, keys.collect()).await.map(drop)
+}
+
 /// The profile that this one has become.
 pub async fn survivor(
     db: &impl ConnectionTrait,

@@ -197,6 +197,9 @@ Examples:
         #[arg(long)]
         yes: bool,
     },
+    /// How profiles came to be one person, and undoing what was wrong
+    #[command(subcommand)]
+    Merges(Merges),
     /// Events that were refused: why, how to mend them, and sending them in again
     #[command(subcommand)]
     Rejected(Rejected),
@@ -208,6 +211,31 @@ Examples:
     },
     /// Simulate a shop whose customers react to messages, and show what campaigns earned and truly earned
     Demo(Demo),
+}
+
+/// How profiles came to be one person.
+#[derive(Debug, Subcommand)]
+pub enum Merges {
+    /// List a person's merges, and the event that showed each
+    List {
+        /// Any identifier: user id, e-mail, phone, anonymous id, or the profile's own id
+        person: String,
+    },
+    /// Undo a merge: the profile is itself again, with its events, scores, consents and coupons
+    #[command(after_help = "\
+Without --yes it shows who would have what, and changes nothing. The two stay apart afterwards, whatever names both.
+
+Examples:
+  perennial merges list ana@example.com
+  perennial merges undo 0198f3a1-…
+  perennial merges undo 0198f3a1-… --yes")]
+    Undo {
+        /// The profile that became another one, from `perennial merges list`
+        profile: String,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Write keys and API keys.

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod get;
 pub mod imports;
 pub mod keys;
+pub mod merges;
 pub mod parked;
 pub mod pause;
 pub mod person;
