@@ -26,7 +26,7 @@ use crate::replicas::Replicas;
 use crate::service::Starter;
 use crate::tasks::Tasks;
 use crate::web::{self, Ready};
-use crate::{Config, Host, Service};
+use crate::{Config, Host, Service, telemetry};
 
 /// How long calls that were cut off may take to tell their callers.
 const CUT: Duration = Duration::from_secs(1);
@@ -80,6 +80,7 @@ impl Process {
         let readers = services.iter().flat_map(|it| it.readers.clone()).collect();
         for feed in &feeds {
             host.mesh.add_feed(feed.name());
+            telemetry::watch_feed(feed);
         }
         own = own.grpc(perennial_feed::grpc::server(feeds, readers, host.bell.clone()));
 

@@ -1,5 +1,6 @@
 //! What can be asked of this service: one method a use case.
 
+mod backlog;
 mod book;
 mod catalogue;
 mod costs;
@@ -39,6 +40,7 @@ use crate::domain::settings::Settings;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::store::{counters, rejected, seen};
+use backlog::Backlog;
 use book::Book;
 use costs::Shelf;
 use lane::Lane;
@@ -88,9 +90,10 @@ impl App {
             body_bytes: config.max_body_bytes,
             events: config.max_batch_events,
         };
+        let backlog = Backlog::new(feed.clone(), config.max_lag);
         Ok(Self {
             rate: Rate::new(cache.clone(), clock.clone(), config.max_events_per_second),
-            queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
+            queues: Queues::new(&store, bell.clone(), config.max_waiting_events, backlog),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),
             erasures: Arc::new(config.erasure.clone()),
