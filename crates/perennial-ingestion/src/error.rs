@@ -80,6 +80,9 @@ pub enum Error {
         "the workspace's currency is {0} and amounts were booked in it: use another workspace for another currency"
     )]
     CurrencyFixed(perennial_types::Currency),
+    /// A key could not be looked up; all who showed it hear the same.
+    #[error(transparent)]
+    Keys(Arc<Error>),
     /// A secret could not be drawn.
     #[error("the system gives no random numbers")]
     Random,
@@ -110,6 +113,7 @@ impl Fault for Error {
                 Kind::NotFound
             }
             Self::CurrencyFixed(_) => Kind::Precondition,
+            Self::Keys(error) => error.kind(),
             Self::Random => Kind::Internal,
         }
     }
@@ -130,6 +134,7 @@ impl Fault for Error {
             Self::Plan(_) => "TRACKING_PLAN_WRONG",
             Self::Field { .. } => "INVALID_ARGUMENT",
             Self::CurrencyFixed(_) => "CURRENCY_FIXED",
+            Self::Keys(error) => error.reason(),
             Self::Random => "NO_RANDOM_NUMBERS",
         }
     }
@@ -152,6 +157,7 @@ impl Fault for Error {
                 let name = "tracking_plan.definition".to_owned();
                 vec![Detail::Field { name, problem: fault.to_string() }]
             }
+            Self::Keys(error) => error.details(),
             Self::Body(_) | Self::NoPlan | Self::CurrencyFixed(_) | Self::Random => Vec::new(),
         }
     }

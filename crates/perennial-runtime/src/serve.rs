@@ -58,7 +58,8 @@ impl Process {
         let grpc = listener("listen", config.listen).await?;
         let http = listener("http_listen", config.http_listen).await?;
         let tls = config.server.tls.server()?;
-        let rules = Arc::new(Rules::new(&config.server, Guard::new(&config.server, &host.mesh)));
+        let guard = Guard::new(&config.server, &host.mesh, host.keys.clone());
+        let rules = Arc::new(Rules::new(&config.server, guard));
         let reporter = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let mut own = Service::new("process").grpc(health_server);

@@ -20,13 +20,14 @@ mod rate;
 pub use book::Change;
 pub use erasure::Progress;
 pub use ingest::{Batch, Outcome, Sheet};
-
+pub use keys::wire_scope;
 pub use plans::Planned;
 pub use profiles::{Contact, profile_key};
 pub use quality::{Patch, blocked};
 
 use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};
+use perennial_runtime::Keyring;
 use perennial_store::Store;
 use perennial_types::{Clock, Timestamp, Workspace};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ pub struct App {
     plans: Plans,
     guard: Guard,
     queues: Queues,
-    keys: Arc<keys::Ring>,
+    keys: Keyring,
     metrics: Metrics,
     limits: Limits,
     max_age: std::time::Duration,
@@ -81,6 +82,7 @@ impl App {
         clock: Clock,
         bell: Bell,
         cache: Cache,
+        keys: Keyring,
     ) -> Result<Self> {
         let tx = store.write().await?;
         seen::open(&tx, clock.now()).await?;
@@ -100,7 +102,7 @@ impl App {
             costs: Shelf::new(store.clone()),
             plans: Plans::new(store.clone()),
             book: Book::new(store.clone(), config),
-            keys: Arc::default(),
+            keys,
             metrics: Metrics::default(),
             store,
             feed,
