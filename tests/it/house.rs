@@ -261,8 +261,9 @@ pub fn request(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
     let head = answer.split("\r\n\r\n").next().unwrap_or_default().to_lowercase();
     let code = head.split(' ').nth(1).and_then(|it| it.parse().ok());
     code.map(|code| (code, head)).ok_or_else(|| std::io::Error::other("no answer"))

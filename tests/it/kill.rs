@@ -234,41 +234,43 @@ pub fn settled(house: &House, batches: usize) -> Books {
     }
 }
 
+/// Every item of a list, page by page: `page` answers the items at a token, and the next token.
+async fn all<T>(page: impl AsyncFn(String) -> (Vec<T>, String)) -> Vec<T> {
+    let (mut items, mut token) = (Vec::new(), String::new());
+    loop {
+        let (found, next) = page(token).await;
+        items.extend(found);
+        if next.is_empty() {
+            return items;
+        }
+        token = next;
+    }
+}
+
 async fn books(session: &Session, status: Value) -> Books {
     let page_size = 1_000;
-    let (mut sent, mut messages, mut coupons) = (Vec::new(), Vec::new(), Vec::new());
-    let parent = session.parent();
-    let outcome = "sent".to_owned();
-    let mut request =
-        ListDecisionsRequest { parent: parent.clone(), outcome, page_size, ..Default::default() };
-    loop {
-        let page = session.campaign().list_decisions(request.clone()).await.unwrap().into_inner();
-        sent.extend(page.decisions);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            break;
-        }
-    }
-    let mut request = ListMessagesRequest { parent: parent.clone(), page_size, ..Default::default() };
-    loop {
-        let page = session.notification().list_messages(request.clone()).await.unwrap().into_inner();
-        messages.extend(page.messages);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            break;
-        }
-    }
-    let mut request = ListCouponsRequest { parent: parent.clone(), page_size, ..Default::default() };
-    loop {
-        let page = session.loyalty().list_coupons(request.clone()).await.unwrap().into_inner();
-        coupons.extend(page.coupons);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            break;
-        }
-    }
-    let audit = session.loyalty().audit_ledger(AuditLedgerRequest { parent }).await.unwrap().into_inner();
-    Books { status, sent, messages, coupons, problems: audit.problems }
+    let sent = all(async |page_token| {
+        let (parent, outcome) = (session.parent(), "sent".to_owned());
+        let request = ListDecisionsRequest { parent, outcome, page_size, page_token, ..Default::default() };
+        let page = session.campaign().list_decisions(request).await.unwrap().into_inner();
+        (page.decisions, page.next_page_token)
+    });
+    let messages = all(async |page_token| {
+        let parent = session.parent();
+        let request = ListMessagesRequest { parent, page_size, page_token, ..Default::default() };
+        let page = session.notification().list_messages(request).await.unwrap().into_inner();
+        (page.messages, page.next_page_token)
+    });
+    let coupons = all(async |page_token| {
+        let parent = session.parent();
+        let request = ListCouponsRequest { parent, page_size, page_token, ..Default::default() };
+        let page = session.loyalty().list_coupons(request).await.unwrap().into_inner();
+        (page.coupons, page.next_page_token)
+    });
+    let (sent, messages, coupons) = (sent.await, messages.await, coupons.await);
+    let request = AuditLedgerRequest { parent: session.parent() };
+    let problems = session.loyalty().audit_ledger(request).await.unwrap().into_inner().problems;
+    Books { status, sent, messages, coupons, problems }
 }
 
 /// Every acknowledged event counts once, every decision to send is one message, every coupon is one of them, and the

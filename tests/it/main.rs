@@ -4,7 +4,9 @@
 mod api_style;
 mod architecture;
 mod erasure;
+mod home;
 mod house;
+mod keys;
 mod kill;
 mod outage;
 mod postgres;

@@ -8,12 +8,16 @@ use perennial_store::{
     Backend, Column, DatabaseTransaction, Store, Value, column, execute, insert_rows, query,
 };
 use perennial_types::{Clock, Timestamp, micros};
+use tokio::sync::Notify;
 
 mod erase;
+mod lag;
 mod memory;
 pub(crate) mod rows;
 
 pub use erase::Places;
+pub use lag::Lag;
+use lag::Readers;
 use memory::Memory;
 use rows::Head;
 
@@ -47,6 +51,9 @@ struct Inner {
     clock: Clock,
     bell: Bell,
     memory: Mutex<Memory>,
+    readers: Mutex<Readers>,
+    /// Told whenever less is left for a reader.
+    caught_up: Notify,
 }
 
 /// One partition's question to [`Feed::read`].
@@ -137,7 +144,9 @@ impl Feed {
             memory.heads = heads;
         }
         let memory = Mutex::new(memory);
-        Ok(Self(Arc::new(Inner { name: name.into(), kind, epoch, store, clock, bell, memory })))
+        let (readers, caught_up) = (Mutex::default(), Notify::new());
+        let name = name.into();
+        Ok(Self(Arc::new(Inner { name, kind, epoch, store, clock, bell, memory, readers, caught_up })))
     }
 
     /// The feed's name: its service's.
@@ -166,6 +175,10 @@ impl Feed {
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Readers> {
+        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends ingestion's records: locks their partitions' heads, numbers them, and stamps them with the time of

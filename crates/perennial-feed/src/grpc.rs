@@ -24,6 +24,9 @@ use crate::{Bell, Cursor, Feed, FeedError, Fold, PARTITIONS, Reader};
 /// Profiles of one export, at most.
 const MOST_EXPORTED: usize = 1_000;
 
+/// Bytes of a consumer's name, at most.
+const LONGEST_NAME: usize = 100;
+
 /// Rows in one part of an export.
 const ROWS_A_PART: usize = 200;
 
@@ -203,8 +206,12 @@ impl Edge {
         feed: &Feed,
         cursors: &[Cursor],
         max: usize,
+        consumer: &str,
     ) -> Result<(ReadResponse, bool), Status> {
         let answers = feed.read(cursors, max).await.map_err(|error| status(&error))?;
+        if !consumer.is_empty() {
+            feed.answered(consumer, cursors, &answers);
+        }
         let news = cursors.iter().zip(&answers).any(|(cursor, answer)| {
             !answer.records.is_empty() || cursor.complete_after.is_some_and(|it| answer.progress.reaches(it))
         });
@@ -262,6 +269,11 @@ impl FeedService for Edge {
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
         let request = request.into_inner();
         let feed = self.feed(&request.feed)?;
+        let consumer = request.consumer.as_str();
+        if consumer.len() > LONGEST_NAME {
+            let problem = format!("has {} bytes: use at most {LONGEST_NAME}", consumer.len());
+            return Err(Invalid::new("consumer", problem).into());
+        }
         let mut cursors = Vec::with_capacity(request.cursors.len());
         for it in &request.cursors {
             let partition =
@@ -280,13 +292,13 @@ impl FeedService for Edge {
         };
         let wait = Duration::from_millis(u64::from(request.wait_ms.min(30_000)));
         if wait.is_zero() {
-            return self.read_once(feed, &cursors, max).await.map(|it| Response::new(it.0));
+            return self.read_once(feed, &cursors, max, consumer).await.map(|it| Response::new(it.0));
         }
         let topics = cursors.iter().map(|it| feed.topic(it.partition));
         let listener = self.bell.listener("feed long poll", topics);
         let waiting = async {
             loop {
-                let (answer, news) = self.read_once(feed, &cursors, max).await?;
+                let (answer, news) = self.read_once(feed, &cursors, max, consumer).await?;
                 if news {
                     return Ok(answer);
                 }
@@ -296,7 +308,7 @@ impl FeedService for Edge {
         };
         match tokio::time::timeout(wait, waiting).await {
             Ok(answer) => answer.map(Response::new),
-            Err(_) => self.read_once(feed, &cursors, max).await.map(|it| Response::new(it.0)),
+            Err(_) => self.read_once(feed, &cursors, max, consumer).await.map(|it| Response::new(it.0)),
         }
     }
 

@@ -31,7 +31,7 @@ mod visit;
 pub use bell::{Bell, Listener, Topic};
 pub use erasure::{End, Erasing, Personal, erased_among, exported_rows};
 pub use error::{FeedError, FoldFault};
-pub use feed::{Appended, Cursor, Feed, FeedKind, PARTITIONS, PartitionRecords, Places};
+pub use feed::{Appended, Cursor, Feed, FeedKind, Lag, PARTITIONS, PartitionRecords, Places};
 pub use fold::{Command, Fold, Parted, Turn};
 pub use grpc::AnyReader;
 pub use news::{News, ear};

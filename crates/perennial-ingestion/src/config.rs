@@ -18,6 +18,10 @@ pub struct Config {
     pub max_batch_events: usize,
     /// Most events that may wait to be written before senders are told to wait (429).
     pub max_waiting_events: usize,
+    /// Most records of the log (an event makes one, or a few) that may be left to a service that reads it, before senders are
+    /// told to wait (429), imports too; 0 sets no limit. A service that does not ask for a minute does not count: what is in
+    /// the log is kept for it.
+    pub max_lag: u64,
     /// Most live events a second of one workspace, over ten seconds and all replicas, before its senders are told to wait
     /// (429); 0 sets no limit. Imports and our own services are not counted.
     pub max_events_per_second: u64,
@@ -80,6 +84,7 @@ impl Default for Config {
             max_body_bytes: 4 * 1024 * 1024,
             max_batch_events: 2_500,
             max_waiting_events: 50_000,
+            max_lag: 1_000_000,
             max_events_per_second: 0,
             live_max_age_s: 3_600,
             currency: None,

@@ -3,10 +3,14 @@
 use perennial_feed::FeedError;
 use perennial_store::StoreError;
 use perennial_types::{Detail, Fault, InvalidName, Kind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::intake::BodyFault;
 use crate::domain::plan::PlanFault;
+
+/// When senders are asked to come back while a reader catches up.
+const CATCHING_UP: Duration = Duration::from_secs(5);
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,6 +30,14 @@ pub enum Error {
     /// More waits to be written than fits.
     #[error("more events wait than can be written: send these again in a second")]
     Busy,
+    /// A reader of the log is too far behind.
+    #[error(
+        "{consumer} is too far behind the log: send these events again in {} seconds", CATCHING_UP.as_secs()
+    )]
+    Behind {
+        /// Whose reader it is.
+        consumer: Arc<str>,
+    },
     /// The workspace sends more than it may.
     #[error("this workspace may send {per_second} events a second: send these again in {} seconds", wait.as_secs())]
     TooFast {
@@ -79,6 +91,9 @@ pub enum Error {
         "the workspace's currency is {0} and amounts were booked in it: use another workspace for another currency"
     )]
     CurrencyFixed(perennial_types::Currency),
+    /// A key could not be looked up; all who showed it hear the same.
+    #[error(transparent)]
+    Keys(Arc<Error>),
     /// A secret could not be drawn.
     #[error("the system gives no random numbers")]
     Random,
@@ -103,12 +118,13 @@ impl Fault for Error {
             Self::Store(error) if !error.is_transient() => Kind::Internal,
             Self::Feed(error) if !error.is_transient() => Kind::Internal,
             Self::Store(_) | Self::Feed(_) | Self::NotCommitted => Kind::Unavailable,
-            Self::Busy | Self::TooFast { .. } => Kind::Exhausted,
+            Self::Busy | Self::Behind { .. } | Self::TooFast { .. } => Kind::Exhausted,
             Self::Body(_) | Self::Plan(_) | Self::Field { .. } => Kind::Invalid,
             Self::NoProfile(_) | Self::NoErasure(_) | Self::NoProduct(_) | Self::NoKey(_) | Self::NoPlan => {
                 Kind::NotFound
             }
             Self::CurrencyFixed(_) | Self::NotMerged(_) | Self::TooManyEvents { .. } => Kind::Precondition,
+            Self::Keys(error) => error.kind(),
             Self::Random => Kind::Internal,
         }
     }
@@ -118,6 +134,7 @@ impl Fault for Error {
             Self::Store(_) | Self::Feed(_) => "EVENT_LOG_UNAVAILABLE",
             Self::NotCommitted => "EVENTS_NOT_COMMITTED",
             Self::Busy => "TOO_MANY_EVENTS_WAITING",
+            Self::Behind { .. } => "READER_TOO_FAR_BEHIND",
             Self::TooFast { .. } => "RATE_EXCEEDED",
             Self::Body(_) => "BODY_UNUSABLE",
             Self::NoProfile(_) => "PROFILE_NOT_FOUND",
@@ -130,6 +147,7 @@ impl Fault for Error {
             Self::Plan(_) => "TRACKING_PLAN_WRONG",
             Self::Field { .. } => "INVALID_ARGUMENT",
             Self::CurrencyFixed(_) => "CURRENCY_FIXED",
+            Self::Keys(error) => error.reason(),
             Self::Random => "NO_RANDOM_NUMBERS",
         }
     }
@@ -139,6 +157,7 @@ impl Fault for Error {
             Self::Busy | Self::NotCommitted | Self::Store(_) | Self::Feed(_) => {
                 vec![Detail::Retry { after: Duration::from_secs(1) }]
             }
+            Self::Behind { .. } => vec![Detail::Retry { after: CATCHING_UP }],
             Self::TooFast { wait, .. } => vec![Detail::Retry { after: *wait }],
             Self::Field { field, problem } => {
                 vec![Detail::Field { name: field.clone(), problem: problem.clone() }]
@@ -153,6 +172,7 @@ impl Fault for Error {
                 let name = "tracking_plan.definition".to_owned();
                 vec![Detail::Field { name, problem: fault.to_string() }]
             }
+            Self::Keys(error) => error.details(),
             Self::Body(_)
             | Self::NoPlan
             | Self::CurrencyFixed(_)

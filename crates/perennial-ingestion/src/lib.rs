@@ -45,6 +45,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         host.clock.clone(),
         host.bell.clone(),
         host.cache.clone(),
+        host.keys.clone(),
     )
     .await?;
     let edge = grpc::Edge::new(app.clone());

@@ -3,24 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::Cache;
 use perennial_api::access::v1::access_service_client::AccessServiceClient;
 use perennial_api::access::v1::{IdentifyKeyRequest, Scope};
 use perennial_rpc::{Identity, Key, Transport};
-use sha2::{Digest, Sha256};
 use tonic::{Code, Request};
 
 use crate::config::ServerConfig;
 use crate::fault::EdgeFault;
 use crate::tls::Presented;
-use crate::{Mesh, Secret};
+use crate::{Keyring, Mesh, Secret};
 
 /// What every key begins with: anything else is looked up nowhere.
 const PREFIXES: [&str; 2] = ["ak_", "wk_"];
-/// How long a key that was good is taken for good: a revoked one lives on for as long.
-const FRESH: Duration = Duration::from_secs(5);
-/// Most keys kept in memory.
-const MOST: u64 = 10_000;
 /// How long a key may take to be looked up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -33,17 +27,17 @@ pub struct Guard {
     /// Nobody has to say who they are: neither a token nor mutual TLS is set.
     is_open: bool,
     access: Transport,
-    known: Cache<[u8; 32], Identity>,
+    keys: Keyring,
 }
 
 impl Guard {
-    pub fn new(config: &ServerConfig, mesh: &Mesh) -> Self {
+    pub fn new(config: &ServerConfig, mesh: &Mesh, keys: Keyring) -> Self {
         Self {
             tokens: [config.token.clone(), config.previous_token.clone()],
             services: config.tls.services.clone(),
             is_open: config.token.is_empty() && !config.tls.is_mutual(),
             access: mesh.optional("perennial.access.v1.AccessService"),
-            known: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
+            keys,
         }
     }
 
@@ -64,18 +58,14 @@ impl Guard {
         if self.tokens.iter().any(|it| !it.is_empty() && it.is(key)) {
             return Ok(Identity::Service);
         }
-        if key.len() > 200 || !PREFIXES.iter().any(|it| key.starts_with(it)) {
+        if !PREFIXES.iter().any(|it| key.starts_with(it)) {
             return Err(EdgeFault::NoToken);
         }
-        let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        // Those who show one key at the same time wait for one look-up.
-        self.known.try_get_with(hash, self.look_up(hash)).await.map_err(|it: Arc<EdgeFault>| match &*it {
-            EdgeFault::KeysAway => EdgeFault::KeysAway,
-            _ => EdgeFault::NoToken,
-        })
+        let holder = self.keys.holder(key, |hash| self.look_up(hash)).await;
+        holder.map_err(|_: Arc<Away>| EdgeFault::KeysAway)?.ok_or(EdgeFault::NoToken)
     }
 
-    async fn look_up(&self, hash: [u8; 32]) -> Result<Identity, EdgeFault> {
+    async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Identity>, Away> {
         let mut client = perennial_rpc::client!(AccessServiceClient::new(self.access.clone()));
         let mut request = Request::new(IdentifyKeyRequest { hash: hash.to_vec() });
         request.set_timeout(PATIENCE);
@@ -84,15 +74,16 @@ impl Guard {
                 let found = answer.into_inner();
                 let workspace = perennial_rpc::workspace("workspace", &found.workspace);
                 let scopes = found.scopes().filter(|it| *it != Scope::Unspecified).collect();
-                workspace
-                    .map(|workspace| Identity::Key { workspace, scopes })
-                    .map_err(|_| EdgeFault::KeysAway)
+                workspace.map(|workspace| Some(Identity::Key { workspace, scopes })).map_err(|_| Away)
             }
-            Err(status) if status.code() == Code::NotFound => Err(EdgeFault::NoToken),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => {
                 tracing::warn!(code = ?status.code(), error = status.message(), "keys cannot be looked up");
-                Err(EdgeFault::KeysAway)
+                Err(Away)
             }
         }
     }
 }
+
+/// Keys cannot be looked up now.
+struct Away;

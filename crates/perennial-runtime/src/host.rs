@@ -4,7 +4,7 @@ use perennial_cache::Cache;
 use perennial_feed::Bell;
 use perennial_types::{Clock, SimulatedClock};
 
-use crate::{Config, Mesh, telemetry};
+use crate::{Config, Keyring, Mesh, telemetry};
 
 /// What a service may use of the process. Everything in it is cheap to clone.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct Host {
     pub mesh: Mesh,
     /// Keeps what is dear to compute.
     pub cache: Cache,
+    /// Keys that were good a moment ago.
+    pub keys: Keyring,
 }
 
 impl Host {
@@ -33,6 +35,7 @@ impl Host {
         };
         let cache = Cache::open(&config.cache)?;
         telemetry::watch_cache(&cache);
-        Ok(Self { bell: Bell::new(clock.clone()), clock, mesh: Mesh::new(config, runs)?, cache })
+        let (bell, mesh) = (Bell::new(clock.clone()), Mesh::new(config, runs)?);
+        Ok(Self { clock, bell, mesh, cache, keys: Keyring::default() })
     }
 }

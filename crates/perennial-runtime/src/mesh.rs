@@ -5,19 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri};
 use perennial_feed::Source;
 use perennial_rpc::{Transport, remote, status};
+use tokio_rustls::rustls::ClientConfig;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt};
 
 use crate::config::ServerConfig;
 use crate::edge::{Door, Edge, Rules};
 use crate::fault::EdgeFault;
+use crate::tls::{Connect, Live};
 use crate::{Config, telemetry};
 
 const FEED_SERVICE: &str = "perennial.feed.v1.FeedService";
@@ -68,7 +70,7 @@ impl Mesh {
     /// If an address is none, naming the peer.
     pub fn new(config: &Config, runs: &[&str]) -> anyhow::Result<Self> {
         let mut peers = BTreeMap::new();
-        let tls = config.server.tls.client()?;
+        let tls = config.server.tls.client()?.map(Arc::new);
         for (name, address) in &config.peers {
             peers.insert(name.clone(), remote(channel(name, address, tls.as_ref())?));
         }
@@ -255,28 +257,34 @@ impl Service<Request<Body>> for Lazy {
     }
 }
 
-fn channel(name: &str, address: &str, tls: Option<&ClientTlsConfig>) -> anyhow::Result<Channel> {
+fn channel(name: &str, address: &str, tls: Option<&Arc<Live<ClientConfig>>>) -> anyhow::Result<Channel> {
     let wrong = || anyhow::anyhow!("peers.{name} is {address:?}: use an address such as http://{name}:50051");
     let is_secure = address.starts_with("https://");
     anyhow::ensure!(is_secure || address.starts_with("http://"), wrong());
-    let mut endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
-    if is_secure {
-        let tls = tls.ok_or_else(|| {
-            anyhow::anyhow!(
-                "peers.{name} is {address:?}: set server.tls.ca, the authority of its certificate"
-            )
-        })?;
-        endpoint =
-            endpoint.tls_config(tls.clone()).context("server.tls: the certificate, key or ca is none")?;
-    }
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
     anyhow::ensure!(endpoint.uri().host().is_some_and(|it| !it.is_empty()), wrong());
-    let endpoint = endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    Ok(endpoint.connect_lazy())
+    let settled = |endpoint: Endpoint| {
+        endpoint
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+    };
+    if !is_secure {
+        return Ok(settled(endpoint).connect_lazy());
+    }
+    let tls = tls.ok_or_else(|| {
+        anyhow::anyhow!("peers.{name} is {address:?}: set server.tls.ca, the authority of its certificate")
+    })?;
+    // To the endpoint our connector is a plain one, or it would want to do the handshake itself, by a certificate that
+    // never changes; callers are told the address as it is.
+    let origin = endpoint.uri().clone();
+    let mut parts = origin.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    let plain = Uri::from_parts(parts).map_err(|_| wrong())?;
+    let endpoint = settled(Endpoint::from(plain)).origin(origin);
+    Ok(endpoint.connect_with_connector_lazy(Connect::new(tls.clone())))
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use anyhow::{Context, ensure};
 use perennial_api::clock::v1::clock_service_server::ClockServiceServer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -25,8 +26,9 @@ use crate::guard::Guard;
 use crate::replicas::Replicas;
 use crate::service::Starter;
 use crate::tasks::Tasks;
+use crate::tls::{self, Live};
 use crate::web::{self, Ready};
-use crate::{Config, Host, Service};
+use crate::{Config, Host, Service, telemetry};
 
 /// How long calls that were cut off may take to tell their callers.
 const CUT: Duration = Duration::from_secs(1);
@@ -38,7 +40,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub struct Process {
     config: ServerConfig,
     grpc: TcpListener,
-    tls: Option<ServerTlsConfig>,
+    tls: Option<Live<rustls::ServerConfig>>,
     http: TcpListener,
     routes: Routes,
     router: axum::Router,
@@ -58,7 +60,8 @@ impl Process {
         let grpc = listener("listen", config.listen).await?;
         let http = listener("http_listen", config.http_listen).await?;
         let tls = config.server.tls.server()?;
-        let rules = Arc::new(Rules::new(&config.server, Guard::new(&config.server, &host.mesh)));
+        let guard = Guard::new(&config.server, &host.mesh, host.keys.clone());
+        let rules = Arc::new(Rules::new(&config.server, guard));
         let reporter = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let mut own = Service::new("process").grpc(health_server);
@@ -80,6 +83,7 @@ impl Process {
         let readers = services.iter().flat_map(|it| it.readers.clone()).collect();
         for feed in &feeds {
             host.mesh.add_feed(feed.name());
+            telemetry::watch_feed(feed);
         }
         own = own.grpc(perennial_feed::grpc::server(feeds, readers, host.bell.clone()));
 
@@ -130,18 +134,24 @@ impl Process {
         let (closing, cutting) = (rules.closing.clone(), rules.cutting.clone());
         let mut ports = JoinSet::new();
         ports.spawn({
-            let mut server = Server::builder()
+            let server = Server::builder()
                 .max_connection_age(config.max_connection_age)
                 .max_connection_age_grace(config.deadline)
                 .http2_keepalive_interval(Some(KEEP_ALIVE));
-            if let Some(tls) = tls {
-                server = server.tls_config(tls).context("server.tls: the certificate or key is none")?;
-            }
             let edge = Edge::new(routes, rules, Door::Network);
-            let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
             let closing = closing.clone().cancelled_owned();
             async move {
-                server.serve_with_incoming_shutdown(edge, incoming, closing).await.context("the gRPC port")
+                let served = match tls {
+                    Some(tls) => {
+                        let incoming = tls::incoming(grpc, Arc::new(tls));
+                        server.serve_with_incoming_shutdown(edge, incoming, closing).await
+                    }
+                    None => {
+                        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+                        server.serve_with_incoming_shutdown(edge, incoming, closing).await
+                    }
+                };
+                served.context("the gRPC port")
             }
         });
         ports.spawn({

@@ -151,6 +151,23 @@ pub fn watch_cache(cache: &perennial_cache::Cache) {
     }
 }
 
+/// Publishes how far the readers of a feed are behind.
+pub fn watch_feed(feed: &perennial_feed::Feed) {
+    let feed = feed.clone();
+    let observe = move |it: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
+        for lag in feed.lags() {
+            let by = [
+                KeyValue::new("feed", feed.name().to_owned()),
+                KeyValue::new("consumer", lag.consumer.to_string()),
+            ];
+            it.observe(lag.records, &by);
+        }
+    };
+    let meter = global::meter("perennial.feed");
+    let _registered =
+        meter.u64_observable_gauge("feed.lag").with_unit("{record}").with_callback(observe).build();
+}
+
 struct Outgoing<'a>(&'a mut http::HeaderMap);
 
 impl Injector for Outgoing<'_> {

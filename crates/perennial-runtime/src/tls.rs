@@ -1,16 +1,35 @@
 //! TLS between services: what this process shows, whom it trusts, and who a caller's certificate says it is.
 
+mod accept;
+mod connect;
+mod live;
+
+pub use accept::incoming;
+pub use connect::Connect;
+pub use live::Live;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use http::Extensions;
 use serde::{Deserialize, Serialize};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::transport::{Certificate, CertificateDer, ClientTlsConfig, Identity, ServerTlsConfig};
 use webpki::EndEntityCert;
 
-/// TLS of the gRPC port and of calls to peers, with rustls. Files are PEM, read once, at start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What both sides agree on speaking.
+const H2: &[u8] = b"h2";
+
+const NO_PAIR: &str = "server.tls: the certificate and the key are no pair";
+
+/// TLS of the gRPC port and of calls to peers, with rustls. Files are PEM; new connections are made by what they hold then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
     /// The certificate of this process, with its chain: shown to callers and to peers. Absent: the gRPC port speaks
@@ -24,6 +43,16 @@ pub struct TlsConfig {
     /// DNS names of the certificates that count as services, such as `scoring.perennial.svc`. Empty: every certificate
     /// of the authority.
     pub services: Vec<String>,
+    /// The files are looked at again when a connection is made, at most this often: they may be replaced in place.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub look_every: Duration,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        let look_every = Duration::from_secs(60);
+        Self { certificate: None, key: None, ca: None, services: Vec::new(), look_every }
+    }
 }
 
 impl TlsConfig {
@@ -49,34 +78,91 @@ impl TlsConfig {
     /// How the gRPC port is served; none in plain text.
     ///
     /// # Errors
-    /// If a file cannot be read, naming the setting.
-    pub(crate) fn server(&self) -> anyhow::Result<Option<ServerTlsConfig>> {
-        let Some(identity) = self.identity()? else { return Ok(None) };
-        let mut tls = ServerTlsConfig::new().identity(identity);
-        if let Some(ca) = &self.ca {
-            // Holders of keys have no certificate: who shows none has to show a key.
-            tls = tls.client_ca_root(Certificate::from_pem(read("ca", ca)?)).client_auth_optional(true);
+    /// If a file cannot be read or is not what it should be, naming the setting.
+    pub(crate) fn server(&self) -> anyhow::Result<Option<Live<ServerConfig>>> {
+        if self.certificate.is_none() || self.key.is_none() {
+            return Ok(None);
         }
-        Ok(Some(tls))
+        let this = self.clone();
+        Live::new(self.files(), self.look_every, move || this.server_config()).map(Some)
     }
 
     /// How peers are called; none in plain text.
     ///
     /// # Errors
-    /// If a file cannot be read, naming the setting.
-    pub(crate) fn client(&self) -> anyhow::Result<Option<ClientTlsConfig>> {
-        let Some(ca) = &self.ca else { return Ok(None) };
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca", ca)?));
-        Ok(Some(match self.identity()? {
-            Some(identity) => tls.identity(identity),
-            None => tls,
-        }))
+    /// If a file cannot be read or is not what it should be, naming the setting.
+    pub(crate) fn client(&self) -> anyhow::Result<Option<Live<ClientConfig>>> {
+        if self.ca.is_none() {
+            return Ok(None);
+        }
+        let this = self.clone();
+        Live::new(self.files(), self.look_every, move || this.client_config()).map(Some)
     }
 
-    fn identity(&self) -> anyhow::Result<Option<Identity>> {
-        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else { return Ok(None) };
-        Ok(Some(Identity::from_pem(read("certificate", certificate)?, read("key", key)?)))
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.certificate, &self.key, &self.ca].into_iter().flatten().cloned().collect()
     }
+
+    fn server_config(&self) -> anyhow::Result<ServerConfig> {
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = match self.authorities()? {
+            None => builder.with_no_client_auth(),
+            // Holders of keys have no certificate: who shows none has to show a key.
+            Some(roots) => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
+                    .allow_unauthenticated()
+                    .build()
+                    .context("server.tls.ca holds no authority")?,
+            ),
+        };
+        let (chain, key) = self.identity()?.context("server.tls has no certificate")?;
+        let mut config = builder.with_single_cert(chain, key).context(NO_PAIR)?;
+        config.alpn_protocols.push(H2.to_vec());
+        Ok(config)
+    }
+
+    fn client_config(&self) -> anyhow::Result<ClientConfig> {
+        let roots = self.authorities()?.context("server.tls has no ca")?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let mut config = match self.identity()? {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).context(NO_PAIR)?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.push(H2.to_vec());
+        Ok(config)
+    }
+
+    fn authorities(&self) -> anyhow::Result<Option<RootCertStore>> {
+        let Some(ca) = &self.ca else { return Ok(None) };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates("ca", ca)? {
+            roots.add(certificate).context("server.tls.ca holds a certificate that is no authority's")?;
+        }
+        Ok(Some(roots))
+    }
+
+    fn identity(&self) -> anyhow::Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {
+        let (Some(certificate), Some(path)) = (&self.certificate, &self.key) else { return Ok(None) };
+        let chain = certificates("certificate", certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&read("key", path)?)
+            .with_context(|| format!("server.tls.key = {:?} holds no private key in PEM", path.display()))?;
+        Ok(Some((chain, key)))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn certificates(setting: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let none = || format!("server.tls.{setting} = {:?} holds no certificate in PEM", path.display());
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(setting, path)?).collect::<Result<_, _>>().with_context(none)?;
+    anyhow::ensure!(!found.is_empty(), none());
+    Ok(found)
 }
 
 fn read(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {

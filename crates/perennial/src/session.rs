@@ -153,22 +153,35 @@ impl Session {
     /// # Errors
     /// If nobody is known by it.
     pub async fn profile(&self, identifier: &str) -> anyhow::Result<Profile> {
+        self.find(identifier).await?.ok_or_else(|| self.nobody(identifier))
+    }
+
+    /// Finds a profile by any identifier, its own id included; none if nobody is known by it.
+    ///
+    /// # Errors
+    /// If ingestion refuses.
+    pub async fn find(&self, identifier: &str) -> anyhow::Result<Option<Profile>> {
         if let Ok(id) = ProfileId::parse(identifier) {
             let request = GetProfileRequest { name: self.name("profiles", &id.to_string()) };
             match self.profiles().get_profile(request).await {
                 Err(status) if status.code() == Code::NotFound => {}
-                other => return Ok(other.map_err(told)?.into_inner()),
+                other => return Ok(Some(other.map_err(told)?.into_inner())),
             }
         }
         let request = LookupProfileRequest { parent: self.parent(), identifier: identifier.to_owned() };
         match self.profiles().lookup_profile(request).await {
-            Err(status) if status.code() == Code::NotFound => Err(anyhow!(
-                "nobody is known as {identifier:?} in workspace {}: use a user id, e-mail, phone, anonymous id or \
-                 profile id",
-                self.workspace
-            )),
-            other => Ok(other.map_err(told)?.into_inner()),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            other => Ok(Some(other.map_err(told)?.into_inner())),
         }
+    }
+
+    /// That nobody is known by an identifier.
+    #[must_use]
+    pub fn nobody(&self, identifier: &str) -> anyhow::Error {
+        anyhow!(
+            "nobody is known as {identifier:?} in workspace {}: use a user id, e-mail, phone, anonymous id or profile id",
+            self.workspace
+        )
     }
 }
 

@@ -70,6 +70,7 @@ impl<F: Fold> Lane<F> {
                 cursors,
                 max_records: u32::try_from(MOST_RECORDS).unwrap_or(u32::MAX),
                 wait_ms: 0,
+                consumer: self.reader.name.to_string(),
             };
             match source.client.clone().read(request).await {
                 Ok(answer) => {

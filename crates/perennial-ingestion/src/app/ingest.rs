@@ -72,8 +72,8 @@ impl App {
     /// is listed with its reason.
     ///
     /// # Errors
-    /// [`Error::TooFast`] if the workspace sends more than it may; [`Error::Busy`] if too much waits;
-    /// [`Error::NotCommitted`] or the database's refusal if it is not certain that all is in the log: send the same again.
+    /// [`Error::TooFast`] if the workspace sends more than it may; [`Error::Busy`] if too much waits; [`Error::Behind`] if a
+    /// reader of the log is too far behind; [`Error::NotCommitted`] or the database's refusal if it is not certain that all is in the log: send the same again.
     pub async fn ingest(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
         if !batch.historical && !batch.trusted {
             self.rate.count(&batch.workspace, batch.sheets.len()).await?;
@@ -82,10 +82,10 @@ impl App {
         self.take(batch).await
     }
 
-    /// The same for who can wait: where too much waits, it waits for room.
+    /// The same for who can wait: where too much waits or is left to a reader, it waits, too.
     ///
     /// # Errors
-    /// As [`App::ingest`], but never [`Error::TooFast`] or [`Error::Busy`].
+    /// As [`App::ingest`], but never [`Error::TooFast`], [`Error::Busy`] or [`Error::Behind`].
     pub async fn ingest_when_room(&self, batch: Batch<'_>) -> Result<Vec<Outcome>> {
         self.queues.reserve_when_room(batch.sheets.len()).await;
         self.take(batch).await

@@ -3,13 +3,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::SignedDuration;
+use perennial_api::access::v1 as wire;
+use perennial_rpc::Identity;
 use perennial_store::Store;
 use perennial_types::{Workspace, new_id};
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use uuid::Uuid;
 
 use super::App;
@@ -17,17 +17,8 @@ use crate::domain::access::{KeyKind, Scope};
 use crate::error::{Error, Result};
 use crate::store::keys::{self, GoodKey, KeptKey};
 
-/// How long a key that was good is taken for good without asking again; a key revoked by another process lives on for
-/// as long.
-const FRESH: Duration = Duration::from_secs(5);
 /// The last use is noted to within this.
 const NOTED: SignedDuration = SignedDuration::from_mins(10);
-/// Most keys kept in memory.
-const MOST: usize = 10_000;
-
-/// Keys that were good for sending events a moment ago, by their hash.
-#[derive(Default)]
-pub struct Ring(Mutex<HashMap<[u8; 32], (Workspace, Instant)>>);
 
 /// A new key, with the key itself.
 pub struct Minted {
@@ -116,7 +107,7 @@ impl App {
         keys::revoke(&tx, workspace, kind, uuid, self.clock.now()).await?;
         let key = keys::find(&tx, workspace, kind, uuid).await?.ok_or_else(unknown)?;
         Store::commit(tx).await?;
-        self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.keys.forget();
         Ok(key)
     }
 
@@ -149,26 +140,29 @@ impl App {
     }
 
     async fn good(&self, key: &str) -> Result<Option<Workspace>> {
-        if key.is_empty() || key.len() > 200 {
-            return Ok(None);
-        }
-        let hash = hash(key);
-        let fresh = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        if let Some((workspace, read)) = fresh
-            && read.elapsed() < FRESH
-        {
-            return Ok(Some(workspace));
-        }
-        let Some(found) = self.identify_key(hash).await? else { return Ok(None) };
-        if !found.scopes.iter().any(|it| matches!(it, Scope::Ingest | Scope::Admin)) {
-            return Ok(None);
-        }
-        let mut ring = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ring.len() >= MOST {
-            ring.clear();
-        }
-        ring.insert(hash, (found.workspace.clone(), Instant::now()));
-        Ok(Some(found.workspace))
+        let look_up = async |hash| {
+            let found = self.identify_key(hash).await?;
+            Ok(found.map(|it| Identity::Key {
+                workspace: it.workspace,
+                scopes: it.scopes.into_iter().map(wire_scope).collect(),
+            }))
+        };
+        let holder = self.keys.holder(key, look_up).await.map_err(|error: Arc<Error>| Error::Keys(error))?;
+        Ok(match holder {
+            Some(it) if !it.may(wire::Scope::Ingest) => None,
+            Some(Identity::Key { workspace, .. }) => Some(workspace),
+            Some(Identity::Service) | None => None,
+        })
+    }
+}
+
+/// A scope, as callers and other services name it.
+pub fn wire_scope(scope: Scope) -> wire::Scope {
+    match scope {
+        Scope::Ingest => wire::Scope::Ingest,
+        Scope::Read => wire::Scope::Read,
+        Scope::Write => wire::Scope::Write,
+        Scope::Admin => wire::Scope::Admin,
     }
 }
 

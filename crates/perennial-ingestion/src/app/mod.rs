@@ -1,5 +1,6 @@
 //! What can be asked of this service: one method a use case.
 
+mod backlog;
 mod book;
 mod catalogue;
 mod costs;
@@ -20,7 +21,7 @@ mod unmerge;
 pub use book::Change;
 pub use erasure::Progress;
 pub use ingest::{Batch, Outcome, Sheet};
-
+pub use keys::wire_scope;
 pub use plans::Planned;
 pub use profiles::{Contact, profile_key};
 pub use quality::{Patch, blocked};
@@ -28,6 +29,7 @@ pub use unmerge::{Part, Parted};
 
 use perennial_cache::Cache;
 use perennial_feed::{Bell, Feed};
+use perennial_runtime::Keyring;
 use perennial_store::Store;
 use perennial_types::{Clock, Timestamp, Workspace};
 use std::collections::BTreeMap;
@@ -41,6 +43,7 @@ use crate::domain::settings::Settings;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::store::{counters, rejected, seen};
+use backlog::Backlog;
 use book::Book;
 use costs::Shelf;
 use lane::Lane;
@@ -62,7 +65,7 @@ pub struct App {
     plans: Plans,
     guard: Guard,
     queues: Queues,
-    keys: Arc<keys::Ring>,
+    keys: Keyring,
     metrics: Metrics,
     limits: Limits,
     max_age: std::time::Duration,
@@ -81,6 +84,7 @@ impl App {
         clock: Clock,
         bell: Bell,
         cache: Cache,
+        keys: Keyring,
     ) -> Result<Self> {
         let tx = store.write().await?;
         seen::open(&tx, clock.now()).await?;
@@ -90,16 +94,17 @@ impl App {
             body_bytes: config.max_body_bytes,
             events: config.max_batch_events,
         };
+        let backlog = Backlog::new(feed.clone(), config.max_lag);
         Ok(Self {
             rate: Rate::new(cache.clone(), clock.clone(), config.max_events_per_second),
-            queues: Queues::new(&store, bell.clone(), config.max_waiting_events),
+            queues: Queues::new(&store, bell.clone(), config.max_waiting_events, backlog),
             max_age: std::time::Duration::from_secs(config.live_max_age_s),
             guard: config.catalog.guard(),
             erasures: Arc::new(config.erasure.clone()),
             costs: Shelf::new(store.clone()),
             plans: Plans::new(store.clone()),
             book: Book::new(store.clone(), config),
-            keys: Arc::default(),
+            keys,
             metrics: Metrics::default(),
             store,
             feed,

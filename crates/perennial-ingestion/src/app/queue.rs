@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
+use super::backlog::Backlog;
 use super::pass::Taken;
 use crate::domain::event::Event;
 use crate::domain::settings::Settings;
@@ -40,6 +41,7 @@ struct Inner {
     bell: Bell,
     waiting: AtomicUsize,
     most: usize,
+    backlog: Backlog,
     /// Told whenever room is given back.
     room: Notify,
 }
@@ -76,8 +78,9 @@ impl Queue {
 }
 
 impl Queues {
-    /// Empty queues, one for each lane of `store`, of at most `most` events together.
-    pub fn new(store: &Store, bell: Bell, most: usize) -> Self {
+    /// Empty queues, one for each lane of `store`, of at most `most` events together, which fill only while readers of the
+    /// log keep up with it.
+    pub fn new(store: &Store, bell: Bell, most: usize, backlog: Backlog) -> Self {
         let lanes = store.lanes(perennial_feed::PARTITIONS).into_iter().enumerate().map(|(n, partitions)| {
             Queue { partitions, topic: Topic::other(&format!("ingestion lane {n}")), jobs: Mutex::default() }
         });
@@ -86,6 +89,7 @@ impl Queues {
             bell,
             waiting: AtomicUsize::new(0),
             most,
+            backlog,
             room: Notify::new(),
         }))
     }
@@ -108,8 +112,9 @@ impl Queues {
     /// Takes room for `events` more.
     ///
     /// # Errors
-    /// [`Error::Busy`] if there is none.
+    /// [`Error::Busy`] if there is none; [`Error::Behind`] if a reader of the log is too far behind.
     pub fn reserve(&self, events: usize) -> Result<()> {
+        self.0.backlog.check()?;
         let grow = |waiting: usize| {
             // A request larger than all the room may still come in alone.
             (waiting == 0 || waiting + events <= self.0.most).then_some(waiting + events)
@@ -124,10 +129,12 @@ impl Queues {
             // Listening begins before looking, or room given back in between would be missed.
             let mut given_back = std::pin::pin!(self.0.room.notified());
             given_back.as_mut().enable();
-            if self.reserve(events).is_ok() {
-                return;
+            let caught_up = self.0.backlog.falls();
+            match self.reserve(events) {
+                Ok(()) => return,
+                Err(Error::Behind { .. }) => caught_up.await,
+                Err(_) => given_back.await,
             }
-            given_back.await;
         }
     }
 

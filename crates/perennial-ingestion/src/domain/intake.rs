@@ -132,10 +132,13 @@ impl<'a> Envelope<'a> {
 
     /// The event as the log keeps it: what the batch shares is merged in, so that it can be read alone.
     pub fn logged(&self, item: &str) -> String {
-        if self.shared.context.is_none() && self.integrations.is_none() {
+        // A name may be written with escapes.
+        let may_hold_key = item.contains("writeKey") || item.contains("\\u");
+        if self.shared.context.is_none() && self.integrations.is_none() && !may_hold_key {
             return item.to_owned();
         }
         let Some(mut whole) = parts(item) else { return item.to_owned() };
+        whole.remove("writeKey");
         for (key, shared) in [("context", self.shared.context), ("integrations", self.integrations)] {
             let Some(mut merged) = shared.and_then(|it| parts(it.get())) else { continue };
             let own = whole.remove(key).and_then(|it| parts(it.get())).unwrap_or_default();
@@ -167,7 +170,6 @@ impl<'a> Envelope<'a> {
         {
             whole.insert("sentAt".to_owned(), at.to_owned());
         }
-        whole.remove("writeKey");
         raw(&whole).map_or_else(|| item.to_owned(), |it| it.get().to_owned())
     }
 }

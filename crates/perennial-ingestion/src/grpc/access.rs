@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::Edge;
+use crate::app::wire_scope;
 use crate::domain::access::{KeyKind, Scope};
 use crate::error::Error;
 use crate::store::keys::KeptKey;
@@ -82,13 +83,7 @@ fn scope(n: usize, number: i32) -> Result<Scope, Invalid> {
 }
 
 fn told(scope: Scope) -> i32 {
-    let scope = match scope {
-        Scope::Ingest => wire::Scope::Ingest,
-        Scope::Read => wire::Scope::Read,
-        Scope::Write => wire::Scope::Write,
-        Scope::Admin => wire::Scope::Admin,
-    };
-    scope.into()
+    wire_scope(scope).into()
 }
 
 fn shown(workspace: &Workspace, it: KeptKey) -> wire::ApiKey {

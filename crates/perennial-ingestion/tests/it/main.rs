@@ -10,6 +10,7 @@ mod faults;
 mod grpc;
 mod house;
 mod identity;
+mod lag;
 mod quality;
 mod wire;
 

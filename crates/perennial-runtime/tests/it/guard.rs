@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use perennial_api::access::v1::access_service_server::{AccessService, AccessServiceServer};
 use perennial_api::access::v1::{
@@ -185,7 +186,8 @@ impl<'a> Authority<'a> {
             certificate: Some(path("crt")),
             key: Some(path("key")),
             ca: Some(self.folder.join(format!("{}.ca", self.name))),
-            services: vec![],
+            look_every: Duration::ZERO,
+            ..TlsConfig::default()
         }
     }
 }
@@ -225,6 +227,48 @@ async fn services_know_each_other_by_their_certificates() {
     let mut nobody = ours.certify("nobody");
     (nobody.certificate, nobody.key) = (None, None);
     assert_eq!(called_by(nobody, &running).await, Code::Unauthenticated);
+}
+
+/// Writes other certificates where those before were, as who renews them does.
+fn renew(before: &TlsConfig, after: &TlsConfig) {
+    let files = |it: &TlsConfig| [&it.certificate, &it.key, &it.ca].map(|it| it.clone().unwrap());
+    for (before, after) in files(before).iter().zip(files(after)) {
+        std::fs::copy(after, before).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_certificates_are_used_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|it| Authority::new(folder.path(), it));
+    let mut serving = config();
+    serving.server.tls = old.certify("clock");
+    let host = perennial_runtime::Host::new(&serving, &[]).unwrap();
+    let running = Running::start_on(serving.clone(), host, vec![Puppet::default().service()]).await;
+    assert_eq!(called_by(old.certify("scoring"), &running).await, Code::InvalidArgument);
+
+    // A caller that started with certificates of the old authority, and calls only after all were renewed.
+    let mut calling = config();
+    calling.server.tls = old.certify("campaign");
+    calling.peers.insert("clock".to_owned(), format!("https://{}", running.grpc));
+    let host = perennial_runtime::Host::new(&calling, &[]).unwrap();
+    let kept = old.certify("scoring");
+    renew(&serving.server.tls, &new.certify("clock"));
+    renew(&calling.server.tls, &new.certify("campaign"));
+    let answer = puppet(host.mesh.transport(CLOCK)).advance_clock(AdvanceClockRequest::default()).await;
+    assert_eq!(answer.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(called_by(new.certify("scoring"), &running).await, Code::InvalidArgument);
+    // Who shows one of the old authority is not known any more.
+    let refused = called_by(kept.clone(), &running).await;
+    assert!(matches!(refused, Code::Unavailable | Code::Unknown | Code::Cancelled), "{refused:?}");
+
+    // Files that are no pair, or none at all, change nothing: they are looked at while they are being replaced.
+    let mut torn = new.certify("clock");
+    torn.key = kept.key;
+    renew(&serving.server.tls, &torn);
+    assert_eq!(called_by(new.certify("scoring"), &running).await, Code::InvalidArgument);
+    std::fs::remove_file(serving.server.tls.certificate.as_ref().unwrap()).unwrap();
+    assert_eq!(called_by(new.certify("scoring"), &running).await, Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread")]

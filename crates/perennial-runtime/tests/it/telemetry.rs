@@ -6,7 +6,10 @@ use axum::Router;
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use perennial_api::clock::v1::AdvanceClockRequest;
-use perennial_runtime::{Telemetry, TelemetryConfig};
+use perennial_api::feed::v1::{Cursor, ReadRequest};
+use perennial_feed::{FEED_MIGRATIONS, Feed, FeedKind};
+use perennial_runtime::{Service, Telemetry, TelemetryConfig};
+use perennial_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +49,21 @@ async fn a_call_reaches_the_collector_as_a_span_and_a_measurement() {
     let otlp_endpoint = collector(seen.clone(), stop.clone()).await;
     let telemetry = TelemetryConfig { otlp_endpoint, ..TelemetryConfig::default() };
     let telemetry = Telemetry::start(&telemetry).unwrap();
-    let running = Running::start(config(), vec![Puppet::default().service()]).await;
+    let config = config();
+    let host = perennial_runtime::Host::new(&config, &["ingestion"]).unwrap();
+    let database = perennial_testing::sqlite();
+    let store = Store::open(&database.config, "ingestion", &FEED_MIGRATIONS).await.unwrap();
+    let (clock, bell) = (host.clock.clone(), host.bell.clone());
+    let feed = Feed::open("ingestion", FeedKind::Source, store, clock, bell).await.unwrap();
+    let services = vec![Puppet::default().service(), Service::new("ingestion").feed(feed)];
+    let source = host.mesh.source("ingestion");
+    let running = Running::start_on(config, host, services).await;
+    running.until("", 1).await;
+    // A reader that names itself is heard of by its lag.
+    let cursors = vec![Cursor { partition: 3, ..Cursor::default() }];
+    let (feed, consumer) = ("ingestion".to_owned(), "a-slow-reader".to_owned());
+    let asked = ReadRequest { feed, consumer, cursors, ..ReadRequest::default() };
+    source.client.clone().read(asked).await.unwrap();
     let mut client = puppet(running.remote().await);
     client.advance_clock(AdvanceClockRequest::default()).await.unwrap_err();
     running.stop.cancel();
@@ -58,7 +75,7 @@ async fn a_call_reaches_the_collector_as_a_span_and_a_measurement() {
         seen.iter().any(|(path, body)| path.contains(service) && holds(body, text))
     };
     assert!(sent("TraceService", &format!("{CLOCK}/AdvanceClock")), "the span");
-    for text in ["rpc.server.duration", "AdvanceClock", "cache.hits"] {
+    for text in ["rpc.server.duration", "AdvanceClock", "cache.hits", "feed.lag", "a-slow-reader"] {
         assert!(sent("MetricsService", text), "{text}");
     }
     stop.cancel();

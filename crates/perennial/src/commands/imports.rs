@@ -15,6 +15,7 @@ use perennial_api::ingestion::v1::{
 use perennial_types::{Clock, Currency};
 use serde_json::json;
 use tonic::{Code, Response, Status};
+use tonic_types::StatusExt;
 
 use crate::cli::Import;
 use crate::import::{self, Dates, Item, Kind, Mapping, Outcome, Plan, Resume, Summary};
@@ -175,21 +176,37 @@ async fn send_products(
 }
 
 /// Calls until it is answered: the edge may be full or away for a moment, and what it took of a batch changes nothing the
-/// next time.
+/// next time. It waits as long as it is told to wait, but not as long for one that is away.
 async fn patiently<T>(call: impl AsyncFn() -> Result<Response<T>, Status>) -> anyhow::Result<T> {
+    const ATTEMPTS: u32 = 8;
     let mut pause = Duration::from_millis(200);
-    for _ in 0..8 {
+    let (mut away, mut said) = (0, false);
+    loop {
         match call().await {
             Ok(answer) => return Ok(answer.into_inner()),
-            Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unavailable) => {
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                let asked = status.get_error_details().retry_info().and_then(|it| it.retry_delay);
+                if !std::mem::replace(&mut said, true) {
+                    output::say(&format!("  waiting: {}", status.message()));
+                }
+                tokio::time::sleep(asked.unwrap_or(pause)).await;
+            }
+            Err(status) if status.code() == Code::Unavailable && away < ATTEMPTS => {
+                away += 1;
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
-            Err(status) => return Err(told(status)),
+            Err(status) => {
+                let gone = status.code() == Code::Unavailable;
+                let error = told(status);
+                return Err(if gone {
+                    error.context("the import stopped; run it again to go on from here")
+                } else {
+                    error
+                });
+            }
         }
     }
-    let last = call().await.map(Response::into_inner).map_err(told);
-    last.context("the import stopped; run it again to go on from here")
 }
 
 fn show(

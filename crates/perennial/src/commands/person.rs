@@ -77,15 +77,19 @@ async fn known(session: &Session, profile: &Profile) -> anyhow::Result<Known> {
 /// # Errors
 /// If nobody is known by the identifier, or a service refuses.
 pub async fn erase(session: &Session, person: &str, yes: bool) -> anyhow::Result<()> {
-    let found = session.profile(person).await;
+    let found = session.find(person).await?;
     let name = match (&found, ProfileId::parse(person)) {
-        (Ok(profile), _) => profile.name.clone(),
+        (Some(profile), _) => profile.name.clone(),
         // Whoever was erased before is known by nothing but the id they had.
-        (Err(_), Ok(id)) => session.name("profiles", &id.to_string()),
-        (Err(_), Err(_)) => return found.map(drop),
+        (None, Ok(id)) => session.name("profiles", &id.to_string()),
+        (None, Err(_)) => bail!(
+            "{}\n  if an erasure took them out, no address of theirs is left to know them by: name the profile id they had, \
+             or see `perennial get erasures`",
+            session.nobody(person)
+        ),
     };
     if !yes {
-        let Ok(profile) = found else {
+        let Some(profile) = found else {
             bail!("profile {} is not known (any more): add --yes to see whether it was erased", bare(&name));
         };
         return preview(session, &profile).await;
