@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use perennial_clv::Kind;
+use perennial_clv::evaluate::COMPETITORS_BOOSTED;
 use perennial_store::DatabaseConfig;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,7 @@ pub struct Config {
     /// A customer's own margin is mixed with this many purchases of the population's mean value and margin.
     pub margin_prior_purchases: f64,
     /// Which model is fitted on schedule: `pareto-nbd`, `mbg-nbd`, `bg-nbd`, `mbg-cnbd-2`, `nbd`, `stack` (all together),
-    /// or `auto`, which lets a hold-out choose.
+    /// `boosted` (trees over the stack) or `auto`, which lets a hold-out choose.
     pub model: String,
     /// What may make a model finer, each if it proves itself on the hold-outs: `season` (a calendar clock, from three years
     /// on), `covariates` (channel, category, country, coupon, units and value of the first order, together), and a level for
@@ -189,7 +190,7 @@ impl Config {
 /// # Errors
 /// What is wrong with it.
 pub fn kind_of(name: &str) -> Result<Kind, String> {
-    let known = crate::domain::fit::COMPETITORS.into_iter().chain([Kind::Stack]);
+    let known = COMPETITORS_BOOSTED.into_iter().chain([Kind::Stack]);
     let names = || known.clone().map(|it| it.to_string()).collect::<Vec<_>>().join(", ");
     let found = known.clone().find(|it| it.to_string() == name);
     found.ok_or_else(|| format!("is {name:?}: use one of auto, {}", names()))

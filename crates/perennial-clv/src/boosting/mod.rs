@@ -172,7 +172,7 @@ impl Boosted {
     pub fn foretell<P: Purchases>(&self, customer: &P, cutoff: i32) -> Option<(f64, Counts)> {
         let (summary, mean, factor) = self.read(customer, cutoff)?;
         let factor = self.level * factor;
-        Some((factor * mean, raised(&self.model, &summary, self.horizon, mean, factor)))
+        Some((factor * mean, raised(&self.model, &summary, self.horizon, mean, factor, 1e-10)))
     }
 
     /// The summary, the model's forecast, and the factor before it is scaled.
@@ -186,11 +186,18 @@ impl Boosted {
 }
 
 /// A model's distribution with its mean multiplied by a factor. As far as a customer will hardly order at all, the chance of
-/// ordering is multiplied; as far as one surely will, time passes faster or slower.
-pub(crate) fn raised(model: &Model, it: &Summary, horizon: f64, mean: f64, factor: f64) -> Counts {
+/// ordering is multiplied; as far as one surely will, time passes faster or slower. Counts end where less than `least` is left.
+pub(crate) fn raised(
+    model: &Model,
+    it: &Summary,
+    horizon: f64,
+    mean: f64,
+    factor: f64,
+    least: f64,
+) -> Counts {
     let active = model.order_within(it, horizon, crate::model::Given::History).clamp(0.0, 1.0);
     let stretched = horizon * factor.powf(active);
-    let counts = model.counts_to(it, stretched, 1e-10);
+    let counts = model.counts_to(it, stretched, least);
     let reached = model.expected(it, stretched);
     counts.scaled(if reached > 0.0 { factor * mean / reached } else { 1.0 })
 }

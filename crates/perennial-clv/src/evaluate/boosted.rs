@@ -110,7 +110,7 @@ fn foretell(
     let parts = parallel::map(&positions, |positions| {
         let chance = |&i: &usize| {
             let (summary, row) = (&round.seen[i].0, &rows[i]);
-            let counts = raised(model, summary, horizon, row.mean, level * factors[i]);
+            let counts = raised(model, summary, horizon, row.mean, level * factors[i], 1e-10);
             counts.exactly(row.actual as usize).max(LEAST_CHANCE)
         };
         positions.iter().map(chance).collect::<Vec<_>>()

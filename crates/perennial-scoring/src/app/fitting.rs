@@ -126,7 +126,10 @@ impl App {
         let currency = store::currency(db, workspace).await?;
         let currency = currency.ok_or_else(|| Error::NoOrders(workspace.to_string()))?;
         let in_force = store::latest(db, workspace).await?;
-        let start = in_force.as_ref().and_then(|it| Some(it.finding.fitted.as_ref()?.orders.model));
+        let start = in_force.as_ref().and_then(|it| {
+            let serves = it.finding.model_kind().filter(|kind| request.kind == Some(*kind));
+            serves.and_then(|_| Some(it.finding.fitted.as_ref()?.orders.model))
+        });
         let today = self.settings.calendar.day(at);
         let ask = Ask {
             kind: request.kind,
@@ -134,7 +137,7 @@ impl App {
             currency,
             // A refit of the same kind starts at yesterday's optimum; where kinds compete, and on demand, it is looked for
             // from scratch.
-            start: start.filter(|it| request.scheduled && request.kind == Some(it.kind())),
+            start: start.filter(|_| request.scheduled),
             at,
             wish: self.wish(request, in_force.as_ref()),
         };

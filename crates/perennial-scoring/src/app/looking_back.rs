@@ -6,7 +6,7 @@ use perennial_types::{Timestamp, Workspace};
 use super::App;
 use super::fitting::{Watch, blocking};
 use crate::domain::drift::{self, Drift};
-use crate::domain::fit::{COMPETITORS, Step as Progress};
+use crate::domain::fit::{Step as Progress, competitors};
 use crate::domain::ledger::{DAYS_PER_WEEK, Days};
 use crate::error::{Error, Result};
 use crate::store;
@@ -45,14 +45,16 @@ impl App {
         }
         let ledger = store::ledger(db, workspace, until).await?;
         let found = blocking(move || {
-            let customers: Vec<Days<'_>> = ledger.customers().map(Days).collect();
+            let mut customers: Vec<Days<'_>> = ledger.customers().map(Days).collect();
+            customers.sort_unstable();
+            let kinds = competitors(customers.len());
             let phase = |done, total| {
-                let is_late = total - done <= COMPETITORS.len() + 1;
+                let is_late = total - done <= kinds.len() + 1;
                 if is_late { "forecasting what came" } else { "letting models foretell what is held out" }
             };
             let stop = |done, total| watch(Progress { done, total, phase: phase(done, total) });
             let asked = (cutoff, horizon);
-            let found = evaluate::backtest_with(&customers, asked, &COMPETITORS, DAYS_PER_WEEK, stop)?;
+            let found = evaluate::backtest_with(&customers, asked, kinds, DAYS_PER_WEEK, stop)?;
             let picked = found.lines.iter().find(|it| it.is_selected).and_then(|it| it.model);
             let weeks = match picked {
                 Some(model) => track(&customers, &model, (cutoff, until), 7, DAYS_PER_WEEK)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use perennial_clv::{Spend, continuous_rate};
+use perennial_clv::{Kind, Spend, continuous_rate};
 use perennial_types::{Currency, ProfileId, Timestamp, Workspace};
 use sha2::{Digest, Sha256};
 
@@ -69,7 +69,7 @@ pub struct Score {
     pub next_order: Option<NextOrder>,
     /// Reactivated by the latest order.
     pub reactivated: bool,
-    /// What is known from the first order and changes how often the customer is expected to order: name and factor.
+    /// What changes how often the customer is expected to order, known from the first order or seen by trees: name and factor.
     pub effects: Vec<(String, f64)>,
 }
 
@@ -274,7 +274,7 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
         history: history
             .and_then(|(_, day)| summary(&figures.days, day))
             .map(|it| (it.x(), it.t_x(), it.age())),
-        effects: effects(judge, &figures),
+        effects: effects(judge, &figures, history.map(|it| it.1)),
         margin: history.map_or(0.0, |(_, day)| judge.margin(&figures.days, day)),
         brief: judge.brief(&figures, at),
         values: judge.values(&figures, at),
@@ -284,7 +284,12 @@ fn score(judge: &Judge<'_>, profile: ProfileId, customer: &Customer, at: Timesta
     }
 }
 
-fn effects(judge: &Judge<'_>, figures: &Figures) -> Vec<(String, f64)> {
+fn effects(judge: &Judge<'_>, figures: &Figures, day: Option<i32>) -> Vec<(String, f64)> {
+    let factor = day.map_or(1.0, |day| judge.factor(&figures.days, day));
+    if factor != 1.0 {
+        // Trees and effects of the first order never serve together.
+        return vec![(Kind::Boosted.to_string(), factor)];
+    }
     let (lens, Some(traits)) = (judge.lens(), &figures.traits) else { return Vec::new() };
     let seen = traits.seen();
     let own = lens.effects.iter().filter_map(|it| Some((it.name(), it.of(&seen)?.exp())));
@@ -324,7 +329,7 @@ fn explain(judge: &Judge<'_>, score: Score) -> Explanation {
     let (lens, model) = (judge.lens(), judge.model(fitted, it.score.figures.traits.as_ref()));
     let rate = continuous_rate(judge.rules.yearly_discount, YEAR);
     let year = lens.weeks(day, 365.25);
-    it.discounted_orders = model.discounted(&history, year, rate);
+    it.discounted_orders = judge.factor(days, day) * model.discounted(&history, year, rate);
     it.members = model
         .members()
         .into_iter()

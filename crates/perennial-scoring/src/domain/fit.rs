@@ -1,6 +1,8 @@
 //! Fitting: from purchase days to a model that may serve, or the reason why not.
 
-use perennial_clv::evaluate::{Plan, Purchases, Reason, Selection, select_with};
+use perennial_clv::evaluate::{
+    COMPETITORS, COMPETITORS_BOOSTED, Plan, Purchases, Reason, Selection, select_with,
+};
 use perennial_clv::{Fit, FitError, GammaGamma, InvalidValue, Kind, Model, Rows};
 use perennial_types::{Currency, Timestamp, micros};
 
@@ -9,8 +11,14 @@ use super::ledger::{DAYS_PER_WEEK, Days, Ledger, most_days, spend, until};
 use super::model::{Finding, Fitted, Population, minor_per_major};
 use super::refine::{self, Person, Wish};
 
-/// The kinds that compete for `auto`, the default first.
-pub use perennial_clv::evaluate::COMPETITORS;
+/// Customers from which on boosted trees compete: of fewer they have learnt nothing yet that the models had not known.
+const LEAST_FOR_TREES: usize = 2_000;
+
+/// The kinds that compete for `auto` among so many customers, the default first.
+#[must_use]
+pub fn competitors(customers: usize) -> &'static [Kind] {
+    if customers < LEAST_FOR_TREES { &COMPETITORS } else { &COMPETITORS_BOOSTED }
+}
 
 /// Days that a forecast should be good for, and so what is held out where the history allows.
 const HORIZON: i32 = 365;
@@ -72,20 +80,25 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
     let minor = minor_per_major(ask.currency);
     let most = most_days(ledger, ask.cutoff);
     let is_person = |it: &&[PurchaseDay]| until(it, ask.cutoff).len() <= most;
-    let people: Vec<Days<'_>> = ledger.customers().filter(is_person).map(Days).collect();
+    let mut people: Vec<Days<'_>> = ledger.customers().filter(is_person).map(Days).collect();
+    // Nothing that is learnt may depend on anybody's id.
+    people.sort_unstable();
     let left_out = ledger.customers().count() - people.len();
     let rows = Rows::new(people.iter().filter_map(|it| it.summary(ask.cutoff, DAYS_PER_WEEK)));
     let kinds: Vec<Kind> = match ask.kind {
-        None | Some(Kind::Stack) => COMPETITORS.to_vec(),
+        None => competitors(people.len()).to_vec(),
+        Some(Kind::Stack) => COMPETITORS.to_vec(),
+        Some(Kind::Boosted) => COMPETITORS_BOOSTED.to_vec(),
         Some(kind) => vec![kind],
     };
     let first = people.iter().filter_map(Purchases::first_day).min().unwrap_or(ask.cutoff).min(ask.cutoff);
     let plan = Plan::rolling(first, ask.cutoff, HORIZON, DAYS_PER_WEEK).map_err(FitError::from)?;
-    let mut total = plan.origins.len() * kinds.len() + 2;
+    let fitted = kinds.iter().filter(|it| **it != Kind::Boosted).count();
+    let mut total = plan.origins.len() * fitted + 2;
     let hold_out = select_with(&people, &kinds, &plan, ask.start.as_ref(), |done, _| {
         stop(Step { done, total, phase: "letting models foretell what is held out" })
     });
-    let hold_out = hold_out.ok_or(Unfit::Cancelled)?;
+    let mut hold_out = hold_out.ok_or(Unfit::Cancelled)?;
     // The one chosen, then the others from the best down.
     let order: Vec<Kind> = match ask.kind {
         Some(kind) => vec![kind],
@@ -105,7 +118,7 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    let Some((kind, mut orders)) = found else {
+    let Some((mut kind, mut orders)) = found else {
         return Err(failed.unwrap_or(FitError::TooFew { have: 0, need: 2 }).into());
     };
     let mut refined = None;
@@ -119,11 +132,23 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
             stop(Step { done, total, phase: "letting seasons and first orders make it finer" })
         };
         let (ask, past) = ((&ask.wish, possible.as_slice()), (&hold_out, ask.cutoff));
-        let found = refine::refine(&persons, &orders, kind, past, ask, tried).ok_or(Unfit::Cancelled)?;
-        if let Some(again) = found.1 {
-            orders = again;
+        let (mut finer, again) =
+            refine::refine(&persons, &orders, kind, past, ask, tried).ok_or(Unfit::Cancelled)?;
+        // Trees learnt what the plain model misses, and part of that is what makes it finer: of the two the greater gain serves.
+        let gives_way =
+            kind == Kind::Boosted && finer.gain() <= gain_of_trees(&hold_out, orders.model.kind());
+        if gives_way {
+            finer.withdraw();
+        } else {
+            kind = if finer.is_plain() { kind } else { orders.model.kind() };
+            orders = again.unwrap_or(orders);
         }
-        refined = Some(found.0);
+        refined = Some(finer);
+    }
+    let boosting = hold_out.boosting.take().filter(|_| kind == Kind::Boosted);
+    let boosted = boosting.map(|it| it.over(orders.model, &people, (ask.cutoff, HORIZON), DAYS_PER_WEEK));
+    if boosted.is_none() && kind == Kind::Boosted {
+        kind = orders.model.kind();
     }
     if stop(Step { done: total - 1, total, phase: "fitting what an order is worth" }) {
         return Err(Unfit::Cancelled);
@@ -135,12 +160,19 @@ pub fn run(ledger: &Ledger, ask: &Ask, mut stop: impl FnMut(Step) -> bool) -> Re
     let mut finding = empirical(ledger, ask.cutoff, ask.currency);
     finding.notes = notes(left_out, most, &spend);
     finding.refined = refined;
+    finding.boosted = boosted;
     finding.hold_out = has_hold_out.then_some(hold_out);
     finding.fitted = Some(Fitted { orders, spend });
     if ask.kind.is_none() {
         finding.chosen_at = micros(ask.at);
     }
     Ok(Outcome { finding, objection })
+}
+
+/// By how much trees foretold better than the model below them, as the logarithm of the chance given to what came.
+fn gain_of_trees(hold_out: &Selection, below: Kind) -> f64 {
+    let score = |kind| hold_out.contender(kind).and_then(|it| it.score);
+    score(Kind::Boosted).zip(score(below)).map_or(f64::NEG_INFINITY, |(ours, theirs)| ours - theirs)
 }
 
 /// Repeat purchases there may be, but none that is worth anything.
@@ -271,6 +303,7 @@ pub fn empirical(ledger: &Ledger, cutoff: i32, currency: Currency) -> Finding {
         currency,
         chosen_at: 0,
         notes: Vec::new(),
+        boosted: None,
         refined: None,
     }
 }

@@ -96,7 +96,7 @@ impl Ledger {
 }
 
 /// One customer's purchase days, ascending, as an evaluation reads them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Days<'a>(pub &'a [PurchaseDay]);
 
 impl Purchases for Days<'_> {

@@ -1,7 +1,7 @@
 //! A model as the registry keeps it.
 
 use perennial_clv::evaluate::Selection;
-use perennial_clv::{Fit, SpendFit};
+use perennial_clv::{Boosted, Fit, Kind, Model, SpendFit};
 use perennial_types::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,9 @@ pub struct Finding {
     /// What people should know about the data.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The trees laid over the model of orders, where they serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boosted: Option<Boosted>,
     /// What makes the model finer, and what was tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refined: Option<Refined>,
@@ -66,7 +69,14 @@ impl Finding {
     /// The kind, as it is written.
     #[must_use]
     pub fn kind(&self) -> String {
-        self.fitted.as_ref().map_or_else(|| EMPIRICAL.to_owned(), |it| it.orders.model.kind().to_string())
+        self.model_kind().map_or_else(|| EMPIRICAL.to_owned(), |it| it.to_string())
+    }
+
+    /// The kind of model that serves; none where there is none.
+    #[must_use]
+    pub fn model_kind(&self) -> Option<Kind> {
+        let fitted = self.fitted.as_ref()?;
+        Some(if self.boosted.is_some() { Kind::Boosted } else { fitted.orders.model.kind() })
     }
 
     /// How the model is looked through at a customer.
@@ -153,12 +163,16 @@ pub struct InForce {
     pub finding: Finding,
     /// What is high and what is low.
     pub edges: Edges,
+    /// The model of orders with the uncertainty of its parameters: what intervals are made of.
+    pub uncertain: Option<Model>,
 }
 
 impl InForce {
     /// A registered model with its edges.
     #[must_use]
     pub fn new(registered: Registered, edges: Edges) -> Self {
-        Self { label: registered.label(), version: registered.version, finding: registered.finding, edges }
+        let (label, version, finding) = (registered.label(), registered.version, registered.finding);
+        let uncertain = finding.fitted.as_ref().map(|it| it.orders.uncertain());
+        Self { label, version, finding, edges, uncertain }
     }
 }

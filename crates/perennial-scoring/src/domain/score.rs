@@ -6,7 +6,7 @@ use perennial_types::{Timestamp, from_micros, micros};
 use super::calendar::Calendar;
 use super::customer::{Customer, Figures, PurchaseDay};
 use super::edges::Rfm;
-use super::ledger::{DAYS_PER_WEEK, earned, spend};
+use super::ledger::{DAYS_PER_WEEK, Days, earned, spend};
 use super::lens::{Lens, PLAIN};
 use super::model::{Fitted, InForce, Population};
 use super::portrait::{Seen, Traits};
@@ -207,9 +207,19 @@ impl Judge<'_> {
         (profit as f64 + prior * population.margin) / (revenue.max(0.0) + prior)
     }
 
-    fn valuation(&self, fitted: &Fitted, model: Model, weeks: f64) -> Option<Valuation> {
+    /// By how much more often this customer orders than the model expects, as the trees over it say.
+    #[must_use]
+    pub fn factor(&self, days: &[PurchaseDay], day: i32) -> f64 {
+        let trees = self.force.and_then(|it| it.finding.boosted.as_ref());
+        trees.and_then(|it| it.factor(&Days(days), day)).unwrap_or(1.0)
+    }
+
+    fn valuation(&self, fitted: &Fitted, traits: Option<&Traits>, weeks: f64) -> Option<Valuation> {
         let rate = continuous_rate(self.rules.yearly_discount, YEAR);
-        Valuation::new(model, fitted.spend.model, weeks, rate).ok()
+        let it = Valuation::new(self.model(fitted, traits), fitted.spend.model, weeks, rate).ok()?;
+        let uncertain = self.force.and_then(|it| it.uncertain.as_ref());
+        let Some(uncertain) = uncertain else { return Some(it) };
+        Some(it.with_uncertainty(self.lens().model(uncertain, traits.map(Traits::seen).as_ref())))
     }
 
     /// Expected discounted profit of 12 months in minor units, without an interval: for edges.
@@ -222,7 +232,7 @@ impl Judge<'_> {
         let model = lens.model(&fitted.orders.model, seen);
         let orders = model.discounted(&it, lens.weeks(day, YEAR_DAYS), rate);
         let value = fitted.spend.model.expected(&spend(days, day, minor));
-        Some(to_minor(orders * value * self.margin(days, day), minor))
+        Some(to_minor(orders * self.factor(days, day) * value * self.margin(days, day), minor))
     }
 
     /// What the feed carries.
@@ -245,16 +255,17 @@ impl Judge<'_> {
         else {
             return brief;
         };
-        let (lens, model) = (self.lens(), self.model(fitted, figures.traits.as_ref()));
-        let Some(year) = self.valuation(fitted, model, lens.weeks(day, YEAR_DAYS)) else { return brief };
+        let (lens, traits) = (self.lens(), figures.traits.as_ref());
+        let Some(year) = self.valuation(fitted, traits, lens.weeks(day, YEAR_DAYS)) else { return brief };
+        let factor = self.factor(&figures.days, day);
         let minor = force.finding.minor_per_major();
         let spent = spend(&figures.days, day, minor);
         let margin = self.margin(&figures.days, day);
-        let value = year.value(&it, &spent, margin);
+        let value = year.value_raised(&it, &spent, margin, factor);
         let clv = to_minor(value.profit, minor);
         let (low, high) = interval(&value, 0.8).map_or((clv, clv), |it| ends(it, minor));
         brief.p_alive = value.p_alive;
-        brief.orders_90d = model.expected(&it, lens.weeks(day, 90.0));
+        brief.orders_90d = factor * year.orders.expected(&it, lens.weeks(day, 90.0));
         brief.profit_90d = to_minor(brief.orders_90d * value.spend * margin, minor);
         brief.clv = Some((clv, low, high));
         brief.percentile = force.edges.percentile(clv).unwrap_or(0.0);
@@ -284,17 +295,16 @@ impl Judge<'_> {
         // Without discount an endless future has no finite value.
         let has_end = self.rules.yearly_discount <= 0.0;
         let horizons = [(Some(12), 1.0), (Some(24), 2.0), (Some(36), 3.0), (None, LONG)];
-        let (lens, model) = (self.lens(), self.model(fitted, figures.traits.as_ref()));
+        let (lens, traits) = (self.lens(), figures.traits.as_ref());
+        let factor = self.factor(&figures.days, day);
         let mut values = Vec::new();
         for (months, years) in horizons.into_iter().filter(|it| it.0.is_some() || !has_end) {
-            let Some(valuation) = self.valuation(fitted, model, lens.weeks(day, years * YEAR_DAYS)) else {
+            let Some(valuation) = self.valuation(fitted, traits, lens.weeks(day, years * YEAR_DAYS)) else {
                 continue;
             };
-            let value = valuation.value(&it, &spent, margin);
-            let profit = match months {
-                Some(_) => value.profit,
-                None => model.discounted(&it, f64::INFINITY, valuation.rate) * value.spend * margin,
-            };
+            let value = valuation.value_raised(&it, &spent, margin, factor);
+            let endless = || factor * valuation.orders.discounted(&it, f64::INFINITY, valuation.rate);
+            let profit = if months.is_some() { value.profit } else { endless() * value.spend * margin };
             let intervals = value.intervals.iter().map(|it| {
                 let (low, high) = ends(it, minor);
                 (it.level, low, high)

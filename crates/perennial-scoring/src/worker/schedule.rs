@@ -157,7 +157,7 @@ impl Fitter {
         let in_force = store::latest(app.store.read(), workspace).await?;
         let chosen = in_force.and_then(|it| {
             let chosen = from_micros(it.finding.chosen_at).checked_add(schedule.choice_interval).ok()?;
-            (chosen > instant).then(|| it.finding.fitted.map(|it| it.orders.model.kind())).flatten()
+            (chosen > instant).then(|| it.finding.model_kind()).flatten()
         });
         let request = FitRequest {
             kind: schedule.kind.or(chosen),

@@ -20,7 +20,8 @@ pub enum ExportFormat {
 pub enum Score {
     /// Fit a model to the orders
     Fit {
-        /// pareto-nbd, mbg-nbd, bg-nbd, mbg-cnbd-2, nbd, stack (all of them together), or auto: let a hold-out choose
+        /// pareto-nbd, mbg-nbd, bg-nbd, mbg-cnbd-2, nbd, stack (all of them together), boosted (trees over the stack), or
+        /// auto: let a hold-out choose
         #[arg(long, default_value = "auto")]
         model: String,
         /// The last day whose orders count; today if left out

@@ -116,7 +116,9 @@ fn fresh(folder: &Path) -> anyhow::Result<Folder> {
 /// If a service refuses one of them.
 pub async fn switch_on(session: &Session, what: &Demo) -> anyhow::Result<()> {
     let (holdout, grace) = (what.holdout, what.slice);
-    let folder = std::env::temp_dir().join(format!("perennial-demo-{}", std::process::id()));
+    // A folder of its own: two simulations may run in one process.
+    let name = format!("perennial-demo-{}", perennial_types::new_id(perennial_types::from_micros(0)));
+    let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).context("no folder for the playbooks")?;
     let mut files = Vec::new();
     for (playbook, _) in PLAYBOOKS {

@@ -11,7 +11,7 @@ use perennial_clv::{Fit, Kind, Rows, Summary};
 use serde::{Deserialize, Serialize};
 
 use super::customer::PurchaseDay;
-use super::lens::Lens;
+use super::lens::{Lens, PLAIN};
 use super::portrait::{Field, Seen};
 
 /// A customer, as a fit reads it.
@@ -97,6 +97,26 @@ pub struct Refined {
     pub effects: Option<Candidate>,
     /// Who competed, in the order of their trials.
     pub trials: Vec<Trial>,
+}
+
+impl Refined {
+    /// Whether the model is as it was.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.lens == PLAIN
+    }
+
+    /// By how much what won was better than the plain model, in all.
+    #[must_use]
+    pub fn gain(&self) -> f64 {
+        self.trials.iter().filter(|it| it.won).map(|it| it.gain).sum()
+    }
+
+    /// Leaves the model as it was; the trials remain to be read.
+    pub fn withdraw(&mut self) {
+        (self.lens, self.effects) = (Lens::default(), None);
+        self.trials.iter_mut().for_each(|it| it.won = false);
+    }
 }
 
 /// What came of it: the lens and, where the clock changed, the model fitted on it.

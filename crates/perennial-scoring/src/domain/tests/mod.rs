@@ -1,21 +1,23 @@
 //! Examples and properties of the rules.
 
+mod trees;
+
 use perennial_clv::evaluate::BASELINE;
 use perennial_clv::{GammaGamma, History, Kind, Rows, fit as fit_orders};
 use perennial_types::{Currency, OrderChange, OrderPlaced, OrderRefunded, Timestamp, from_micros, micros};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::calendar::{Calendar, date_text, day_of_text};
-use super::customer::{Change, Customer, PurchaseDay, difference};
-use super::edges::{Edges, fifths, shares};
-use super::fit::{self, Ask};
-use super::ledger::{Ledger, spend, summary};
-use super::model::{Finding, Fitted, InForce};
-use super::refine::Wish;
-use super::score::{Cause, Judge, Rules};
-use super::summary::Distribution;
 use crate::Config;
+use crate::domain::calendar::{Calendar, date_text, day_of_text};
+use crate::domain::customer::{Change, Customer, PurchaseDay, difference};
+use crate::domain::edges::{Edges, fifths, shares};
+use crate::domain::fit::{self, Ask};
+use crate::domain::ledger::{Ledger, spend, summary};
+use crate::domain::model::{Finding, Fitted, InForce};
+use crate::domain::refine::Wish;
+use crate::domain::score::{Cause, Judge, Rules};
+use crate::domain::summary::Distribution;
 
 const DAY: i64 = 86_400_000_000;
 
@@ -95,7 +97,8 @@ fn in_force(ledger: &Ledger, cutoff: i32) -> InForce {
         fitted: Some(Fitted { orders, spend: GammaGamma::fit(&spends).unwrap() }),
         ..fit::empirical(ledger, cutoff, Currency::EUR)
     };
-    InForce { label: "mbg-nbd@1".to_owned(), version: 1, finding, edges: Edges::default() }
+    let uncertain = finding.fitted.as_ref().map(|it| it.orders.uncertain());
+    InForce { label: "mbg-nbd@1".to_owned(), version: 1, finding, edges: Edges::default(), uncertain }
 }
 
 #[test]
@@ -147,7 +150,8 @@ fn a_second_order_late_for_the_population_is_overdue() {
     let ledger = shop(400);
     let finding = fit::empirical(&ledger, 360, Currency::EUR);
     let second = finding.population.second_purchase_days.unwrap();
-    let force = InForce { label: "empirical@1".to_owned(), version: 1, finding, edges: Edges::default() };
+    let (label, edges) = ("empirical@1".to_owned(), Edges::default());
+    let force = InForce { label, version: 1, finding, edges, uncertain: None };
     let judge = Judge { rules: &rules, calendar: &calendar, force: Some(&force) };
     let once = buyer(&[0]).figures(&calendar);
     let it = judge.instants(&once.days, None, once.last.unwrap()).unwrap();
@@ -242,7 +246,7 @@ fn a_hold_out_lets_models_compete_with_the_baseline() {
 fn nothing_after_the_cutoff_changes_a_fit() {
     let (all, mut known) = (shop(300), Ledger::default());
     for days in all.customers() {
-        for (n, it) in super::ledger::until(days, 200).iter().enumerate() {
+        for (n, it) in crate::domain::ledger::until(days, 200).iter().enumerate() {
             known.push(*it, n == 0);
         }
     }
@@ -377,20 +381,20 @@ fn a_fit_can_be_stopped_before_any_step_and_tells_of_each() {
 fn the_watch_sees_a_shop_that_changes_and_leaves_a_steady_one_alone() {
     let ledger = shop(600);
     let finding = fit::run(&ledger, &asked(None, 250), |_| false).unwrap().finding;
-    let steady = super::drift::watch(&ledger, &finding, 340).unwrap();
+    let steady = crate::domain::drift::watch(&ledger, &finding, 340).unwrap();
     assert_eq!(steady.weeks.len(), 12);
     assert!(!steady.is_drifting, "{}", steady.verdict());
     // Nobody comes any more.
     let mut empty = Ledger::default();
     for days in ledger.customers() {
-        for (n, it) in super::ledger::until(days, 250).iter().enumerate() {
+        for (n, it) in crate::domain::ledger::until(days, 250).iter().enumerate() {
             empty.push(*it, n == 0);
         }
     }
-    let gone = super::drift::watch(&empty, &finding, 340).unwrap();
+    let gone = crate::domain::drift::watch(&empty, &finding, 340).unwrap();
     assert!(gone.is_drifting && gone.breaches > 8, "{}", gone.verdict());
     assert!(gone.verdict().ends_with("fit anew"), "{}", gone.verdict());
-    let fresh = super::drift::watch(&ledger, &finding, 252).unwrap();
+    let fresh = crate::domain::drift::watch(&ledger, &finding, 252).unwrap();
     assert_eq!((fresh.weeks.len(), fresh.total), (0, None));
 }
 
