@@ -268,13 +268,12 @@ impl<F: Fold> Batch<'_, F> {
                         slot(out, &key).now.timers.unite(from.timers, record.origin);
                         let arrived = (key.0.clone(), merge.id);
                         let outlasts = self.fold.outlasts(&from.state);
-                        if self.step(out, &key, batch, incoming, |fold, book, turn, state| {
+                        let merged = self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                             fold.merge(book, turn, state, from.state.clone())
-                        }) {
-                            if !outlasts {
-                                out.departed.retain(|it| it.merge != merge.id);
-                                out.arrived.push(arrived);
-                            }
+                        });
+                        if merged && !outlasts {
+                            out.departed.retain(|it| it.merge != merge.id);
+                            out.arrived.push(arrived);
                         }
                     }
                 }

@@ -210,6 +210,7 @@ impl Shop {
                 cursors: vec![wire::Cursor { partition, after_seq, complete_after: None }],
                 max_records: 500,
                 wait_ms: 0,
+                consumer: String::new(),
             };
             let answer = self.scores.clone().read(request).await.unwrap().into_inner();
             let records = &answer.partitions[0].records;
