@@ -100,7 +100,7 @@ fn trees_serve_where_they_foretell_better_and_leave_the_level() {
 fn trees_do_not_compete_where_there_is_little_to_learn_from() {
     assert!(!competitors(1_999).contains(&Kind::Boosted));
     assert!(competitors(2_000).contains(&Kind::Boosted));
-    let found = fit::run(&shop(600), &super::asked(None, 360), |_| false).unwrap().finding;
+    let found = fit::run(&shop(600), &asked(None, 360), |_| false).unwrap().finding;
     assert_eq!(found.hold_out.unwrap().contender(Kind::Boosted), None);
 }
 
