@@ -5,6 +5,7 @@ mod api_style;
 mod architecture;
 mod erasure;
 mod house;
+mod ingest;
 mod kill;
 mod outage;
 mod postgres;
