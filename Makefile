@@ -40,8 +40,9 @@ audit: ## Licences, bans and sources of everything we depend on
 manifests: ## Render what deploys us, and hold it against Kubernetes' schemas and our rules
 	@deploy/check
 
-bench: ## Time the value mathematics beside Python's lifetimes, and replicas of ingestion, a table each
+bench: ## Time the value mathematics beside Python's lifetimes, events in, and replicas of ingestion, a table each
 	@tests/bench/run
+	@tests/bench/ingest
 	@tests/bench/replicas
 
 reliability: ## The torture, kill and outage tests, long: 200 rounds each, and a whole year in both shapes

@@ -52,6 +52,7 @@ pub struct House {
     pub folder: tempfile::TempDir,
     pub places: Vec<Place>,
     settings: BTreeMap<String, String>,
+    id: uuid::Uuid,
     /// Its databases are on a server, and its processes know where the others are.
     shared: bool,
 }
@@ -103,13 +104,19 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let place = |services| Place { services, grpc: free(), http: free() };
         let shared = matches!(shape, Shape::Six { .. });
-        let mut house = Self { places: vec![place(ALL.to_vec())], folder, settings: BTreeMap::new(), shared };
+        let mut house = Self {
+            places: vec![place(ALL.to_vec())],
+            folder,
+            settings: BTreeMap::new(),
+            id: uuid::Uuid::now_v7(),
+            shared,
+        };
         house.set("telemetry.log", "error");
         house.set("notification.maildir.folder", &house.mail().display().to_string());
         if let Shape::Six { postgres, redis } = shape {
             house.places = ALL.into_iter().map(|it| place(vec![it])).collect();
             house.set("cache.url", &redis);
-            let prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
+            let prefix = house.prefix();
             for service in ALL {
                 let address = format!("http://{}", house.place(service).grpc);
                 house.set(&format!("peers.{service}"), &address);
@@ -127,7 +134,10 @@ impl House {
 
     /// Leaves only so many processes, all of them of one service.
     pub fn only(&mut self, service: &'static str, replicas: usize) {
-        self.places.retain(|it| it.services.contains(&service));
+        self.places.retain_mut(|it| {
+            it.services.retain(|it| *it == service);
+            !it.services.is_empty()
+        });
         while self.places.len() < replicas {
             self.places.push(Place { services: vec![service], grpc: free(), http: free() });
         }
@@ -138,8 +148,14 @@ impl House {
         self.settings.insert(variable, value.to_owned());
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where the databases of one process on SQLite are.
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// What stands before the schemas' names on a server.
+    pub fn prefix(&self) -> String {
+        format!("t{}_", self.id.simple())
     }
 
     /// Where mail comes in.
@@ -152,7 +168,8 @@ impl House {
         self.places.iter().find(|it| it.services.contains(&service)).unwrap()
     }
 
-    fn command(&self) -> Command {
+    /// The product's command line, with this installation's settings.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PERENNIAL_")) {
             command.env_remove(name);
@@ -165,10 +182,9 @@ impl House {
     pub fn serve(&self, place: &Place) -> Server {
         let mut command = self.command();
         if !self.shared {
-            command.arg("--data-dir").arg(self.data()).arg("serve");
-        } else {
-            command.arg("serve").args(&place.services);
+            command.arg("--data-dir").arg(self.data());
         }
+        command.arg("serve").args(&place.services);
         command.args(["--listen", &place.grpc.to_string(), "--http-listen", &place.http.to_string()]);
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         Server(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
@@ -217,8 +233,12 @@ impl House {
 
     /// The services, as a client of ours sees them.
     pub fn session(&self) -> Session {
-        let peers = ALL.map(|it| (it.to_owned(), format!("http://{}", self.place(it).grpc)));
-        let mesh = Mesh::new(&Config { peers: peers.into(), ..Config::default() }, &[]).unwrap();
+        let way = |it: &Place| {
+            let address = format!("http://{}", it.grpc);
+            it.services.iter().map(move |it| ((*it).to_owned(), address.clone())).collect::<Vec<_>>()
+        };
+        let peers = self.places.iter().flat_map(way).collect();
+        let mesh = Mesh::new(&Config { peers, ..Config::default() }, &[]).unwrap();
         Session::new(mesh, Workspace::parse("main").unwrap(), Format::Json)
     }
 

@@ -6,6 +6,7 @@ mod architecture;
 mod erasure;
 mod home;
 mod house;
+mod ingest;
 mod keys;
 mod kill;
 mod outage;

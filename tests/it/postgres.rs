@@ -77,6 +77,16 @@ impl Postgres {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// The process that all its others come from.
+    pub fn process(&self) -> u32 {
+        let words = ["sh", "-c", "head -n 1 \"$0\""].map(str::to_owned);
+        let before = &self.words[..self.words.len() - 1];
+        let mut words = before.iter().chain(&words);
+        let mut command = Command::new(words.next().unwrap());
+        let output = command.args(words).arg(self.inner().join("data/postmaster.pid")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    }
+
     /// Crashes it (`immediate`) or lets it end its transactions (`fast`), and starts it again.
     pub fn restart(&self, mode: &str) {
         run(self.ctl().args(["-m", mode, "restart"]));

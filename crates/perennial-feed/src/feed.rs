@@ -182,8 +182,8 @@ impl Feed {
     }
 
     /// Appends ingestion's records: locks their partitions' heads, numbers them, and stamps them with the time of
-    /// receipt, which never decreases within a partition. Do this last in the transaction; on PostgreSQL with records
-    /// of one partition only.
+    /// receipt, which never decreases within a partition. Do this last in the transaction: heads are held, in their order,
+    /// until it ends.
     ///
     /// # Errors
     /// If the database refuses.

@@ -25,8 +25,12 @@ use crate::parting::Parting;
 use crate::reader::Reader;
 use crate::{FeedError, Fold, Listener, Merge, Progress, Record, Source, erasure};
 
-/// Records applied in one transaction, at most.
-const MOST_RECORDS: usize = 500;
+/// Records applied in one transaction, at most: what a transaction costs by itself is shared by them.
+const MOST_RECORDS: usize = 2_000;
+/// Records fetched of one partition at a time.
+const FETCHED: usize = 500;
+/// Profiles visited in one transaction, at most.
+const MOST_VISITS: usize = 500;
 /// Profiles whose timers fire in one transaction, at most (more only if they are due at the very same instant).
 const MOST_DUE: usize = 500;
 
@@ -328,13 +332,13 @@ impl<F: Fold> Lane<F> {
         let errands = keep::errands(&tx, self.number).await?;
         self.take_errands(errands, &BTreeSet::new());
         let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
-        let keys = keep::next_visits(&tx, self.number, &errand, MOST_RECORDS).await?;
+        let keys = keep::next_visits(&tx, self.number, &errand, MOST_VISITS).await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;
         let visits = crate::visit::visits(self, &book, states, &errand);
         let moves = Vec::new();
         let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
-        let last = (keys.len() == MOST_RECORDS).then(|| keys.last().map(|it| it.1)).flatten();
+        let last = (keys.len() == MOST_VISITS).then(|| keys.last().map(|it| it.1)).flatten();
         keep::advance_errand(&tx, self.number, &errand, last).await?;
         self.commit(tx, moves, visits, &progress).await?;
         if last.is_none() {

@@ -37,7 +37,7 @@ pub use grpc::AnyReader;
 pub use news::{News, ear};
 pub use outbox::{Deliver, Outbox};
 pub use parked::ParkedProfile;
-pub use reader::{Reader, ReaderParts, Source, Task};
+pub use reader::{Here, Reader, ReaderParts, Source, Task};
 pub use record::{Erasure, Merge, NewRecord, Progress, Record, Unmerge};
 pub use schema::{FEED_MIGRATIONS, FOLD_MIGRATIONS, OUTBOX_MIGRATIONS};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use perennial_api::feed::v1 as wire;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
@@ -31,14 +31,26 @@ pub struct Source {
     pub client: FeedServiceClient<Transport>,
     /// Whether that is this process, whose bell rings at its news.
     pub local: bool,
+    /// Where the feed itself is found, once it is there, if it is in this process: then records are handed over as they are.
+    pub(crate) here: Here,
 }
+
+/// A place for a feed of this process, shared by all who read it.
+pub type Here = Arc<OnceLock<Feed>>;
 
 impl Source {
     /// A feed owned by the process behind `transport`.
     #[must_use]
     pub fn new(name: &str, transport: Transport, local: bool) -> Self {
         let client = FeedServiceClient::new(transport).max_decoding_message_size(64 << 20);
-        Self { name: name.into(), client, local }
+        Self { name: name.into(), client, local, here: Here::default() }
+    }
+
+    /// The same, which reads the feed itself as soon as it is in its place, and nothing is encoded in between.
+    #[must_use]
+    pub fn at(mut self, here: Here) -> Self {
+        self.here = here;
+        self
     }
 }
 

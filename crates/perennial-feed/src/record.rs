@@ -5,7 +5,7 @@ use perennial_api::feed::v1 as wire;
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, from_micros, micros};
 use uuid::Uuid;
 
-use crate::FeedError;
+use crate::{FeedError, PartitionRecords};
 
 /// How much of the world is reflected: every ingestion record of the partition up to `seq`, and every timer due at or
 /// before `instant`. Compared by `seq` first.
@@ -150,6 +150,20 @@ impl TryFrom<wire::Record> for Record {
             historical: it.historical,
             correction: it.correction,
             payload: it.payload,
+        })
+    }
+}
+
+impl TryFrom<wire::PartitionRecords> for PartitionRecords {
+    type Error = FeedError;
+
+    fn try_from(it: wire::PartitionRecords) -> Result<Self, FeedError> {
+        Ok(Self {
+            partition: u16::try_from(it.partition).unwrap_or(u16::MAX),
+            records: it.records.into_iter().map(Record::try_from).collect::<Result<_, _>>()?,
+            head_seq: it.head_seq,
+            first_seq: it.first_seq,
+            progress: it.progress.map_or(Progress::START, Into::into),
         })
     }
 }

@@ -24,6 +24,7 @@ use tracing::Instrument;
 use crate::call::Call;
 use crate::config::ServerConfig;
 use crate::fault::{EdgeFault, panic_message};
+use crate::flow::{Flow, within};
 use crate::guard::Guard;
 use crate::telemetry;
 use crate::tls::Presented;
@@ -145,18 +146,19 @@ where
     let asked = timeout_of(request.headers());
     let limit = asked.map_or(rules.deadline, |it| it.min(rules.deadline));
     let limit = limit.saturating_sub(MARGIN.min(limit / 2));
+    let (flow, request) = Flow::watch(&path, asked, request);
     let ends_with_us = door == Door::Network && LONG_POLLS.contains(&path.as_str());
     let work = AssertUnwindSafe(identity.clone().calling(inner.oneshot(request))).catch_unwind();
     let answered = async {
         tokio::select! {
             biased;
-            answer = tokio::time::timeout(limit, work) => match answer {
-                Ok(Ok(Ok(response))) => Ok(response.map(|body| identity.streaming(body))),
-                Ok(Err(panic)) => {
+            answer = within(limit, flow, work) => match answer {
+                Some(Ok(Ok(response))) => Ok(response.map(|body| identity.streaming(body))),
+                Some(Err(panic)) => {
                     let message = panic_message(&*panic);
                     Err(status(&EdgeFault::Panicked { method: path.clone(), message }))
                 }
-                Err(_) => Err(late(limit)),
+                None => Err(late(limit)),
             },
             () = rules.closing.cancelled(), if ends_with_us => Err(status(&EdgeFault::Stopping)),
             () = rules.cutting.cancelled(), if door == Door::Network => Err(status(&EdgeFault::Stopping)),

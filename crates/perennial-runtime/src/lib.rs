@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod edge;
 mod fault;
+mod flow;
 mod guard;
 mod host;
 mod keyring;

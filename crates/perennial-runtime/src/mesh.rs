@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
-use perennial_feed::Source;
+use perennial_feed::{Feed, Here, Source};
 use perennial_rpc::{Transport, remote, status};
 use tokio_rustls::rustls::ClientConfig;
 use tonic::body::Body;
@@ -41,7 +41,7 @@ pub struct Mesh(Arc<Inner>);
 struct Inner {
     peers: BTreeMap<String, Transport>,
     here: RwLock<HashMap<String, Transport>>,
-    feeds: RwLock<HashSet<String>>,
+    feeds: RwLock<HashMap<String, Here>>,
     wanted: Mutex<BTreeSet<Name>>,
     runs: HashSet<String>,
     authorization: Option<HeaderValue>,
@@ -119,7 +119,13 @@ impl Mesh {
     /// The feed of a service as a reader's source, by its short name, such as `ingestion`.
     #[must_use]
     pub fn source(&self, service: &str) -> Source {
-        Source::new(service, self.feed(service), self.runs_here(service))
+        Source::new(service, self.feed(service), self.runs_here(service)).at(self.place_of(service))
+    }
+
+    /// Where the feed of a service is found if it is in this process.
+    fn place_of(&self, service: &str) -> Here {
+        let mut feeds = self.0.feeds.write().unwrap_or_else(PoisonError::into_inner);
+        feeds.entry(service.to_owned()).or_default().clone()
     }
 
     /// The feeds that were asked for and are served in another process.
@@ -154,8 +160,9 @@ impl Mesh {
     }
 
     /// Says that the feed of a service is served in this process.
-    pub(crate) fn add_feed(&self, service: &str) {
-        self.0.feeds.write().unwrap_or_else(PoisonError::into_inner).insert(service.to_owned());
+    pub(crate) fn add_feed(&self, feed: &Feed) {
+        // Whoever was first stays; a process has each service once.
+        let _ = self.place_of(feed.name()).set(feed.clone());
     }
 
     /// Whether everything that was asked for can be reached.
@@ -178,7 +185,7 @@ impl Inner {
             Name::Service(service) => here.get(service),
             Name::Feed(service) => {
                 let feeds = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
-                feeds.contains(service).then(|| here.get(FEED_SERVICE)).flatten()
+                feeds.get(service).and_then(|it| it.get()).and_then(|_| here.get(FEED_SERVICE))
             }
         };
         if let Some(transport) = found {

@@ -82,7 +82,7 @@ impl Process {
 
         let readers = services.iter().flat_map(|it| it.readers.clone()).collect();
         for feed in &feeds {
-            host.mesh.add_feed(feed.name());
+            host.mesh.add_feed(feed);
             telemetry::watch_feed(feed);
         }
         own = own.grpc(perennial_feed::grpc::server(feeds, readers, host.bell.clone()));

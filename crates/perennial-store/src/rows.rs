@@ -61,7 +61,14 @@ pub struct Table {
 /// Most values SQLite takes in one statement, with room to spare.
 const MOST_VALUES: usize = 30_000;
 
-/// Inserts all rows with one statement (on SQLite as few as its limit allows). `conflict` is what follows the values,
+/// How many of `left` rows the next statement of SQLite takes. Only so many sizes, that each statement is prepared once and
+/// kept: reading the text of one costs more than writing its rows.
+fn portion(left: usize, width: usize) -> usize {
+    let sizes = [256, 64, 16].into_iter().find(|it| *it <= left && it * width <= MOST_VALUES);
+    sizes.unwrap_or_else(|| left.min(15).min(MOST_VALUES / width))
+}
+
+/// Inserts all rows with one statement (on SQLite with a few). `conflict` is what follows the values,
 /// such as `ON CONFLICT (workspace, id) DO NOTHING`, or nothing. Answers how many rows were written.
 ///
 /// Two rows with the same key in one call are an error under `DO UPDATE` on PostgreSQL: make them unique first.
@@ -88,9 +95,11 @@ pub async fn insert_rows(
         Backend::Sqlite => {
             let width = table.columns.len();
             let mut written = 0;
-            let mut rows = rows.into_iter().peekable();
-            while rows.peek().is_some() {
-                let chunk: Vec<Value> = rows.by_ref().take(MOST_VALUES / width).flatten().collect();
+            let mut rows = rows.into_iter();
+            while rows.len() > 0 {
+                let portion = portion(rows.len(), width);
+                let mut chunk: Vec<Value> = Vec::with_capacity(portion * width);
+                chunk.extend(rows.by_ref().take(portion).flatten());
                 let mut sql = format!("{insert} VALUES ");
                 for row in 0..chunk.len() / width {
                     sql.push_str(if row == 0 { "(" } else { ",(" });

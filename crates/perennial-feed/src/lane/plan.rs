@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use perennial_api::feed::v1 as wire;
+use perennial_rpc::status;
 use perennial_types::{Timestamp, from_micros, micros};
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::warn;
 
-use super::{Asked, Lane, MOST_RECORDS, Part};
+use super::{Asked, FETCHED, Lane, Part};
 use crate::batch::{Incoming, PartitionBatch};
 use crate::bell::LOOK;
-use crate::{FeedError, Fold, Progress, Record, Unmerge};
+use crate::{Cursor, FeedError, Fold, PartitionRecords, Progress, Source, Unmerge};
 
 impl<F: Fold> Lane<F> {
     /// How complete this lane wants to be: as far as its timers and its readers need.
@@ -33,9 +34,7 @@ impl<F: Fold> Lane<F> {
             let (mut cursors, mut missing, mut drained) = (Vec::new(), Vec::new(), true);
             for (partition, part) in &self.parts {
                 let Some(fetched) = part.sources.get(index) else { continue };
-                if fetched.buffer.len() >= 2 * MOST_RECORDS
-                    && fetched.claim.is_some_and(|it| it > part.progress)
-                {
+                if fetched.buffer.len() >= 2 * FETCHED && fetched.claim.is_some_and(|it| it > part.progress) {
                     drained = false;
                     continue;
                 }
@@ -64,17 +63,9 @@ impl<F: Fold> Lane<F> {
             }
             let epoch = self.parts.values().filter_map(|it| it.sources.get(index)).map(|it| it.epoch.clone());
             let epoch = epoch.max().unwrap_or_default();
-            let request = wire::ReadRequest {
-                feed: source.name.to_string(),
-                epoch,
-                cursors,
-                max_records: u32::try_from(MOST_RECORDS).unwrap_or(u32::MAX),
-                wait_ms: 0,
-                consumer: self.reader.name.to_string(),
-            };
-            match source.client.clone().read(request).await {
+            match read(source, &self.reader.name, epoch, cursors).await {
                 Ok(answer) => {
-                    self.receive(index, &source.name, answer.into_inner())?;
+                    self.receive(index, &source.name, answer?)?;
                     // Asked for once, completeness rings when it is there.
                     self.asked.insert(index, (asks, now));
                 }
@@ -94,9 +85,9 @@ impl<F: Fold> Lane<F> {
         Ok(())
     }
 
-    fn receive(&mut self, index: usize, feed: &str, answer: wire::ReadResponse) -> Result<(), FeedError> {
+    fn receive(&mut self, index: usize, feed: &str, answer: Answer) -> Result<(), FeedError> {
         for records in answer.partitions {
-            let partition = u16::try_from(records.partition).unwrap_or(u16::MAX);
+            let partition = records.partition;
             let Some(fetched) = self.parts.get_mut(&partition).and_then(|it| it.sources.get_mut(index))
             else {
                 continue;
@@ -116,7 +107,6 @@ impl<F: Fold> Lane<F> {
             }
             fetched.head = records.head_seq;
             for record in records.records {
-                let record = Record::try_from(record)?;
                 if record.min_reader > crate::READER_VERSION {
                     let needs = record.min_reader;
                     return Err(FeedError::TooNew { feed: feed.to_owned(), kind: record.kind, needs });
@@ -124,7 +114,7 @@ impl<F: Fold> Lane<F> {
                 fetched.last = record.seq;
                 fetched.buffer.push_back(record);
             }
-            let claim = records.progress.map_or(Progress::START, Into::into);
+            let claim = records.progress;
             fetched.claim = Some(fetched.claim.map_or(claim, |it: Progress| it.max(claim)));
         }
         Ok(())
@@ -231,6 +221,44 @@ impl<F: Fold> Lane<F> {
         }
         (!batches.is_empty()).then_some((batches, due_through))
     }
+}
+
+/// What a source answers.
+struct Answer {
+    epoch: String,
+    partitions: Vec<PartitionRecords>,
+}
+
+/// Reads on from a source: from the feed itself if it is here, else from the process that has it. An answer that cannot be
+/// understood is an error within.
+async fn read(
+    source: &Source,
+    consumer: &str,
+    epoch: String,
+    cursors: Vec<wire::Cursor>,
+) -> Result<Result<Answer, FeedError>, Status> {
+    if let Some(feed) = source.here.get() {
+        let cursor = |it: &wire::Cursor| Cursor {
+            partition: u16::try_from(it.partition).unwrap_or(u16::MAX),
+            after_seq: it.after_seq,
+            complete_after: it.complete_after.map(Into::into),
+        };
+        let cursors: Vec<Cursor> = cursors.iter().map(cursor).collect();
+        let partitions = feed.read(&cursors, FETCHED).await.map_err(|error| status(&error))?;
+        feed.answered(consumer, &cursors, &partitions);
+        return Ok(Ok(Answer { epoch: feed.epoch().to_owned(), partitions }));
+    }
+    let request = wire::ReadRequest {
+        feed: source.name.to_string(),
+        epoch,
+        cursors,
+        max_records: u32::try_from(FETCHED).unwrap_or(u32::MAX),
+        wait_ms: 0,
+        consumer: consumer.to_owned(),
+    };
+    let wire::ReadResponse { epoch, partitions } = source.client.clone().read(request).await?.into_inner();
+    let partitions = partitions.into_iter().map(PartitionRecords::try_from).collect::<Result<_, _>>();
+    Ok(partitions.map(|partitions| Answer { epoch, partitions }))
 }
 
 /// Holds everything at or after `instant` back for a later batch.

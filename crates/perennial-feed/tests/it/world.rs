@@ -9,8 +9,8 @@ use perennial_api::profile::v1::{
     ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
 };
 use perennial_feed::{
-    AnyReader, Bell, Cursor, Erasure, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Merge, NewRecord,
-    OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
+    AnyReader, Bell, Cursor, Erasure, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Here, Merge,
+    NewRecord, OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
 };
 use perennial_rpc::Transport;
 use perennial_store::Store;
@@ -78,12 +78,18 @@ impl World {
         let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
         let transport: Transport =
             perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
+        // The first reads the feed itself, the second over the wire, as in one process and in several.
+        let beside = Here::new(ingestion.clone().into());
         let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
+            let source = |it: &&str| {
+                let source = Source::new(it, transport.clone(), true);
+                if sources.len() == 1 { source.at(beside.clone()) } else { source }
+            };
             Reader::new(ReaderParts {
                 fold: Ledger { derives: sources.len() == 1, patience },
                 feed,
                 store,
-                sources: sources.iter().map(|it| Source::new(it, transport.clone(), true)).collect(),
+                sources: sources.iter().map(source).collect(),
                 facts: Some(transport.clone()),
                 receipts: Some(transport.clone()),
                 clock: time.clone(),

@@ -163,6 +163,7 @@ impl Lane {
             let hashes = todo.iter().map(|it| Uuid::from_bytes(it.key)).collect::<BTreeSet<_>>();
             let known = seen::known(&tx, workspace, hashes.into_iter().collect()).await?;
             let mut pass = Pass::new(&queue.partitions, settings, loaded, known).without(erased);
+            pass.reserve(todo.len());
             let mut place = 0;
             for n in members {
                 for (at, event) in &jobs[n].events[jobs[n].done..] {

@@ -108,6 +108,14 @@ impl<'a> Pass<'a> {
         self
     }
 
+    /// Makes room for so many events.
+    pub fn reserve(&mut self, events: usize) {
+        self.known.reserve(events);
+        self.effects.logged.reserve(events);
+        self.effects.hashes.reserve(events);
+        self.effects.records.reserve(events);
+    }
+
     /// Takes in one event; `place` is its place among those of the pass.
     pub fn take(&mut self, place: usize, event: &Event) -> Taken {
         let hash = Uuid::from_bytes(event.key);
