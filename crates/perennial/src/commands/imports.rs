@@ -264,3 +264,40 @@ fn show(
     output::show(&text)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::time::Instant;
+    use tonic_types::ErrorDetails;
+
+    /// Refuses so often, then answers; how long that took, if it came to an answer, and how often it was asked.
+    async fn refused(times: u32, status: Status) -> (Option<Duration>, u32) {
+        let (asked, began) = (AtomicU32::new(0), Instant::now());
+        let call = async || {
+            let refuse = asked.fetch_add(1, Ordering::SeqCst) < times;
+            if refuse { Err(status.clone()) } else { Ok(Response::new(())) }
+        };
+        let answer = patiently(call).await.ok().map(|()| began.elapsed());
+        (answer, asked.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_import_waits_as_long_as_it_is_told_to() {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(5)));
+        let behind =
+            Status::with_error_details(Code::ResourceExhausted, "scoring is too far behind", details);
+        let (took, asked) = refused(200, behind).await;
+        assert_eq!(asked, 201);
+        let took = took.unwrap().as_secs();
+        assert!((1_000..1_001).contains(&took), "{took} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_import_does_not_wait_for_ever_for_one_that_is_away() {
+        let away = || Status::unavailable("not here");
+        assert!(refused(8, away()).await.0.is_some());
+        assert_eq!(refused(20, away()).await, (None, 9));
+    }
+}
