@@ -182,6 +182,9 @@ impl Store {
                     // What a paused process can hold up is bounded.
                     ("lock_timeout", "10s"),
                     ("idle_in_transaction_session_timeout", "30s"),
+                    // A plan that was kept from when a table was empty reads all of it, until its statistics are made:
+                    // for a minute after an installation begins, and after each swap of the hashes.
+                    ("plan_cache_mode", "force_custom_plan"),
                     ("application_name", "perennial"),
                 ])
             });
