@@ -57,7 +57,7 @@ pub fn import(house: &House, file: &Path, say: impl Fn(&str)) -> Imported {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let (mut peak, mut worked, mut told) = (0.0_f64, 0.0_f64, Instant::now());
     while child.try_wait().unwrap().is_none() {
-        peak = peak.max(process::peak(child.id()).unwrap_or_default());
+        peak = peak.max(process::held(child.id()).unwrap_or_default());
         worked = worked.max(process::worked(child.id()));
         if told.elapsed() > Duration::from_secs(5) {
             told = Instant::now();

@@ -36,12 +36,13 @@ pub fn worked_with_children(process: u32) -> f64 {
     own + children.filter(|it| it.get(1) == Some(&parent)).map(|it| seconds(&it, 11..13)).sum::<f64>()
 }
 
-/// The most memory a process has held at a time, in MiB; nothing if it has ended.
-pub fn peak(process: u32) -> Option<f64> {
+/// The memory a process holds, in MiB; nothing if it has ended. Without pages of files, such as a database's, which the
+/// system takes back when it wants them.
+pub fn held(process: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let lines = status.lines().filter_map(|it| it.split_once(':'));
     let fields: BTreeMap<&str, &str> = lines.collect();
-    let kib: f64 = fields.get("VmHWM")?.split_whitespace().next()?.parse().ok()?;
+    let kib: f64 = fields.get("RssAnon")?.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1_024.0)
 }
 
