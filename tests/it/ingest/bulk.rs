@@ -13,7 +13,7 @@ use super::process;
 use crate::house::{House, Shape};
 
 /// What an import may hold at most, however long the file is, in MiB: everything runs in the one process.
-pub const BOUND: f64 = 512.0;
+pub const BOUND: f64 = 640.0;
 
 /// What an import came to.
 pub struct Imported {
