@@ -13,12 +13,12 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
-/// Applies what is not applied yet. Several processes may start at once: they take turns.
+/// Applies what is not applied yet. Several processes may start at once: those of one schema take turns.
 pub(crate) async fn run(store: &Store, migrations: &[Migration]) -> Result<()> {
     let tx = store.write().await?;
     if store.backend() == Backend::Postgres {
-        execute(&tx, "taking turns to migrate", "SELECT pg_advisory_xact_lock(7036874417766)", vec![])
-            .await?;
+        let turn = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 7036874417766))";
+        execute(&tx, "taking turns to migrate", turn, vec![]).await?;
     }
     tx.execute_unprepared(
         "CREATE TABLE IF NOT EXISTS schema_migration (name TEXT PRIMARY KEY, sequence BIGINT NOT NULL)",

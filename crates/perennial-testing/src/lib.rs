@@ -3,8 +3,10 @@
 //! A dev-dependency; nothing that ships uses it.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that cannot go on fails here")]
 
+mod facts;
 mod office;
 
+pub use facts::Facts;
 pub use office::Office;
 
 use std::time::Duration;

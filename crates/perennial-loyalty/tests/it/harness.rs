@@ -53,7 +53,10 @@ async fn world(database: TestDatabase) -> World {
     let office = Office::default();
     let loyalty = perennial_loyalty::Config { database: database.config.clone(), ..Default::default() };
     let services = vec![
-        Service::new("ingestion").grpc(office.server()).feed(feed.clone()),
+        Service::new("ingestion")
+            .grpc(office.server())
+            .grpc(perennial_testing::Facts(feed.clone()).server())
+            .feed(feed.clone()),
         perennial_loyalty::service(loyalty, &host).await.unwrap(),
     ];
     let process = Process::bind(&config, host.clone(), services).await.unwrap();

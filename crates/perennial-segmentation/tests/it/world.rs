@@ -7,14 +7,12 @@ use async_trait::async_trait;
 use perennial_api::feed::v1 as feed;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::ingestion::v1::ProfileUpdated;
-use perennial_api::profile::v1 as profile;
-use perennial_api::profile::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1 as wire;
 use perennial_api::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
 use perennial_feed::{
-    Cursor, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord,
-    OUTBOX_MIGRATIONS, PARTITIONS, Personal, Reader, ReaderParts, Record, Turn,
+    FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Fold, FoldFault, Merge, NewRecord, OUTBOX_MIGRATIONS,
+    PARTITIONS, Personal, Reader, ReaderParts, Record, Turn,
 };
 use perennial_rpc::{Transport, facts};
 use perennial_runtime::{ClockConfig, Config, Host, Process, Service};
@@ -25,7 +23,7 @@ use perennial_types::{
 use prost::Message;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 use uuid::Uuid;
 
 pub const START: &str = "2026-03-02T09:00:00Z";
@@ -81,54 +79,6 @@ impl Fold for Scores {
     }
 }
 
-/// Reads facts again from the feed itself.
-struct Facts(Feed);
-
-#[tonic::async_trait]
-impl ProfileService for Facts {
-    async fn read_facts(
-        &self,
-        request: Request<profile::ReadFactsRequest>,
-    ) -> Result<Response<profile::ReadFactsResponse>, Status> {
-        let name = request.into_inner().name;
-        let id = ProfileId::parse(name.rsplit('/').next().unwrap()).unwrap();
-        let cursor = Cursor { partition: id.partition(PARTITIONS), after_seq: 0, complete_after: None };
-        let read = self.0.read(&[cursor], 10_000).await.map_err(|it| perennial_rpc::status(&it))?;
-        let of_profile =
-            read.into_iter().flat_map(|it| it.records).filter(|it| it.profile == id && it.kind == "fact");
-        let records = of_profile.map(|it| feed::Record::from(it).encode_to_vec()).collect();
-        Ok(Response::new(profile::ReadFactsResponse { records, next_page_token: String::new() }))
-    }
-
-    async fn get_profile(
-        &self,
-        _: Request<profile::GetProfileRequest>,
-    ) -> Result<Response<profile::Profile>, Status> {
-        Err(Status::unimplemented("not asked for here"))
-    }
-
-    async fn lookup_profile(
-        &self,
-        _: Request<profile::LookupProfileRequest>,
-    ) -> Result<Response<profile::Profile>, Status> {
-        Err(Status::unimplemented("not asked for here"))
-    }
-
-    async fn list_profiles(
-        &self,
-        _: Request<profile::ListProfilesRequest>,
-    ) -> Result<Response<profile::ListProfilesResponse>, Status> {
-        Err(Status::unimplemented("not asked for here"))
-    }
-
-    async fn batch_get_contacts(
-        &self,
-        _: Request<profile::BatchGetContactsRequest>,
-    ) -> Result<Response<profile::BatchGetContactsResponse>, Status> {
-        Err(Status::unimplemented("not asked for here"))
-    }
-}
-
 /// A world on each database there is.
 pub async fn worlds() -> Vec<World> {
     let mut worlds = vec![world(None).await];
@@ -175,7 +125,7 @@ async fn world(postgres: Option<String>) -> World {
     let services = vec![
         Service::new("ingestion")
             .feed(feed.clone())
-            .grpc(ProfileServiceServer::new(Facts(feed.clone())))
+            .grpc(perennial_testing::Facts(feed.clone()).server())
             .grpc(perennial_testing::Office::default().server()),
         Service::new("scoring").feed(told).reader(reader),
         perennial_segmentation::service(segmentation, &host).await.unwrap(),
