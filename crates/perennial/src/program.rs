@@ -287,7 +287,13 @@ async fn execute(
             person::export(session, &person, file.as_deref()).await
         }
         Command::Merges(Merges::List { person }) => merges::list(session, &person).await,
-        Command::Merges(Merges::Undo { profile, yes }) => merges::undo(session, &profile, yes).await,
+        Command::Merges(Merges::Undo { profile, yes }) => {
+            merges::undo(session, &profile, yes).await?;
+            match host {
+                Some(host) => caught_up(&host.bell).await,
+                None => Ok(()),
+            }
+        }
         Command::Erase { person, yes } => person::erase(session, &person, yes).await,
         Command::Rejected(what) => rejected::run(session, what).await,
         Command::Serve { .. } | Command::Migrate | Command::Config { .. } | Command::Demo(_) => {

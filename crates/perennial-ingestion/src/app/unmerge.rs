@@ -76,7 +76,11 @@ impl App {
         let ids = found.iter().map(|it| it.from).collect::<BTreeSet<_>>();
         let loaded = profiles::load(self.store.read(), workspace, ids.into_iter().collect(), false).await?;
         let by_id: BTreeMap<ProfileId, Profile> = loaded.into_iter().map(|it| (it.id, it)).collect();
-        Ok(found.into_iter().map(|it| (by_id.get(&it.from).cloned(), it)).map(|(p, it)| (it, p)).collect())
+        let with_whom = |it: Journalled| {
+            let who = by_id.get(&it.from).cloned();
+            (it, who)
+        };
+        Ok(found.into_iter().map(with_whom).collect())
     }
 
     /// What undoing the merge of `profile` into another one would make of the person. Nothing changes.
