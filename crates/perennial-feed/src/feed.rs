@@ -323,19 +323,21 @@ impl Feed {
                 FeedKind::Derived => self.demand(&wanting),
             }
         }
-        let mut answers = Vec::with_capacity(cursors.len());
-        for (cursor, head) in cursors.iter().zip(heads) {
-            let records = if cursor.after_seq < head.seq {
-                match self.remembered(cursor, head.seq, max) {
-                    Some(records) => records,
-                    None => rows::load_records(self.0.store.read(), cursor, max).await?,
-                }
-            } else {
-                Vec::new()
-            };
-            answers.push(self.answer(head, cursor, records));
+        let mut found = BTreeMap::new();
+        let mut forgotten = Vec::new();
+        for (place, (cursor, head)) in cursors.iter().zip(&heads).enumerate() {
+            if cursor.after_seq >= head.seq {
+                continue;
+            }
+            match self.remembered(cursor, head.seq, max) {
+                Some(records) => _ = found.insert(place, records),
+                None => forgotten.push((place, cursor)),
+            }
         }
-        Ok(answers)
+        found.extend(rows::load_records(self.0.store.read(), &forgotten, max).await?);
+        let answer =
+            |(place, (cursor, head))| self.answer(head, cursor, found.remove(&place).unwrap_or_default());
+        Ok(cursors.iter().zip(heads).enumerate().map(answer).collect())
     }
 
     fn answer(&self, head: Head, cursor: &Cursor, records: Vec<Record>) -> PartitionRecords {

@@ -187,10 +187,24 @@ fn text<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(corrupt)
 }
 
+/// What the column `lane` says of a partition: where its timers and errands are found. On PostgreSQL it is the partition
+/// itself, so that processes that cut their lanes differently (two versions side by side) agree on it; on SQLite, where
+/// one worker reads all, it is 0.
+fn shelf(backend: Backend, partition: u16) -> i64 {
+    match backend {
+        Backend::Sqlite => 0,
+        Backend::Postgres => partition.into(),
+    }
+}
+
+/// The shelves of some partitions.
+pub(crate) fn shelves(backend: Backend, partitions: impl IntoIterator<Item = u16>) -> BTreeSet<i64> {
+    partitions.into_iter().map(|it| shelf(backend, it)).collect()
+}
+
 /// Writes states. A parked profile's timers rest: they are kept, but not due.
 pub(crate) async fn save<S: Serialize>(
     tx: &DatabaseTransaction,
-    lane_of: impl Fn(u16) -> i64,
     states: &[(Key, Kept<S>, bool)],
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(states.len());
@@ -200,7 +214,7 @@ pub(crate) async fn save<S: Serialize>(
         rows.push(vec![
             workspace.as_str().into(),
             profile.0.into(),
-            lane_of(partition).into(),
+            shelf(Backend::of(tx), partition).into(),
             i64::from(partition).into(),
             text(&kept.state)?.into(),
             text(&kept.timers)?.into(),
@@ -220,16 +234,29 @@ pub(crate) async fn remove(tx: &DatabaseTransaction, keys: &[Key]) -> Result<(),
     Ok(())
 }
 
-/// Profiles of a lane whose earliest timer is at or before `through`, earliest first.
+/// One query over several shelves, each of which is read in the order of its index: `select` of a shelf's placeholder.
+fn over(shelves: &[i64], before: usize, select: impl Fn(&str) -> String) -> String {
+    let each = (before + 1..=before + shelves.len()).map(|it| select(&format!("${it}")));
+    each.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// Profiles on some shelves whose earliest timer is at or before `through`, earliest first.
 pub(crate) async fn due(
     db: &impl ConnectionTrait,
-    lane: i64,
+    shelves: &[i64],
     through: Timestamp,
     most: usize,
 ) -> Result<Vec<(Key, Timestamp)>, FeedError> {
-    let sql = "SELECT workspace, profile, due FROM profile_state WHERE lane = $1 AND due <= $2 ORDER BY due LIMIT $3";
+    let found = over(shelves, 2, |shelf| {
+        format!(
+            "SELECT * FROM (SELECT workspace, profile, due FROM profile_state \
+             WHERE lane = {shelf} AND due <= $1 ORDER BY due LIMIT $2) AS shelf"
+        )
+    });
+    let sql = format!("SELECT workspace, profile, due FROM ({found}) AS found ORDER BY due LIMIT $2");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = query(db, "due timers", sql, vec![lane.into(), micros(through).into(), most.into()]).await?;
+    let values = [micros(through), most].into_iter().chain(shelves.iter().copied()).map(Value::from);
+    let rows = query(db, "due timers", &sql, values.collect()).await?;
     rows.iter()
         .map(|row| {
             Ok(((workspace(row, 0)?, ProfileId(column::<Uuid>(row, 1)?)), from_micros(column(row, 2)?)))
@@ -237,10 +264,16 @@ pub(crate) async fn due(
         .collect()
 }
 
-pub(crate) async fn next_due(db: &impl ConnectionTrait, lane: i64) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT due FROM profile_state WHERE lane = $1 AND due IS NOT NULL ORDER BY due LIMIT 1";
-    let rows = query(db, "the next timer", sql, vec![lane.into()]).await?;
-    rows.first().map(|row| Ok(from_micros(column(row, 0)?))).transpose()
+pub(crate) async fn next_due(
+    db: &impl ConnectionTrait,
+    shelves: &[i64],
+) -> Result<Option<Timestamp>, StoreError> {
+    let sql = over(shelves, 0, |shelf| {
+        format!("SELECT MIN(due) FROM profile_state WHERE lane = {shelf} AND due IS NOT NULL")
+    });
+    let rows = query(db, "the next timer", &sql, shelves.iter().map(|it| (*it).into()).collect()).await?;
+    let firsts: Vec<Option<i64>> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+    Ok(firsts.into_iter().flatten().min().map(from_micros))
 }
 
 fn workspace(row: &QueryResult, index: usize) -> Result<Workspace, StoreError> {
@@ -329,9 +362,10 @@ const ERRANDS: Table = Table {
     ],
 };
 
-/// A visit to every profile of a workspace in one lane, and how far it is.
+/// A visit to every profile of a workspace on one shelf, and how far it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Errand {
+    pub(crate) shelf: i64,
     pub(crate) workspace: Workspace,
     pub(crate) name: String,
     pub(crate) at: Timestamp,
@@ -343,20 +377,25 @@ pub(crate) async fn start_errand(
     workspace: &Workspace,
     name: &str,
     at: Timestamp,
-    lanes: i64,
 ) -> Result<(), StoreError> {
-    let row = |lane: i64| {
+    let row = |shelf: i64| {
         let after = Value::Uuid(None);
-        vec![workspace.as_str().into(), name.into(), lane.into(), micros(at).into(), after]
+        vec![workspace.as_str().into(), name.into(), shelf.into(), micros(at).into(), after]
     };
+    let shelves = shelves(Backend::of(tx), 0..PARTITIONS);
     let again = "ON CONFLICT (workspace, name, lane) DO UPDATE SET at = excluded.at, after = NULL";
-    insert_rows(tx, &ERRANDS, (0..lanes).map(row).collect(), again).await?;
+    insert_rows(tx, &ERRANDS, shelves.into_iter().map(row).collect(), again).await?;
     Ok(())
 }
 
-pub(crate) async fn errands(db: &impl ConnectionTrait, lane: i64) -> Result<Vec<Errand>, StoreError> {
-    let sql = "SELECT workspace, name, at, after FROM errand WHERE lane = $1 ORDER BY at, workspace, name";
-    let rows = query(db, "errands", sql, vec![lane.into()]).await?;
+pub(crate) async fn errands(db: &impl ConnectionTrait, shelves: &[i64]) -> Result<Vec<Errand>, StoreError> {
+    let mut values = Vec::new();
+    let wanted = shelves.iter().map(|it| (*it).into()).collect();
+    let condition = any_of(Backend::of(db), "lane", Column::BigInt, wanted, &mut values);
+    let sql = format!(
+        "SELECT workspace, name, at, after, lane FROM errand WHERE {condition} ORDER BY at, workspace, name, lane"
+    );
+    let rows = query(db, "errands", &sql, values).await?;
     rows.iter()
         .map(|row| {
             Ok(Errand {
@@ -364,6 +403,7 @@ pub(crate) async fn errands(db: &impl ConnectionTrait, lane: i64) -> Result<Vec<
                 name: column(row, 1)?,
                 at: from_micros(column(row, 2)?),
                 after: column(row, 3)?,
+                shelf: column(row, 4)?,
             })
         })
         .collect()
@@ -371,7 +411,6 @@ pub(crate) async fn errands(db: &impl ConnectionTrait, lane: i64) -> Result<Vec<
 
 pub(crate) async fn next_visits(
     db: &impl ConnectionTrait,
-    lane: i64,
     errand: &Errand,
     most: usize,
 ) -> Result<Vec<Key>, StoreError> {
@@ -379,7 +418,7 @@ pub(crate) async fn next_visits(
                ORDER BY profile LIMIT $4";
     let after = errand.after.unwrap_or(Uuid::nil());
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = vec![errand.workspace.as_str().into(), after.into(), lane.into(), most.into()];
+    let values = vec![errand.workspace.as_str().into(), after.into(), errand.shelf.into(), most.into()];
     let rows = query(db, "profiles to visit", sql, values).await?;
     rows.iter().map(|row| Ok((errand.workspace.clone(), ProfileId(column::<Uuid>(row, 0)?)))).collect()
 }
@@ -387,11 +426,10 @@ pub(crate) async fn next_visits(
 /// Keeps how far an errand is, or ends it.
 pub(crate) async fn advance_errand(
     tx: &DatabaseTransaction,
-    lane: i64,
     errand: &Errand,
     last: Option<ProfileId>,
 ) -> Result<(), StoreError> {
-    let key = vec![errand.workspace.as_str().into(), errand.name.as_str().into(), lane.into()];
+    let key = vec![errand.workspace.as_str().into(), errand.name.as_str().into(), errand.shelf.into()];
     if let Some(last) = last {
         let sql = "UPDATE errand SET after = $4 WHERE workspace = $1 AND name = $2 AND lane = $3";
         execute(tx, "an errand", sql, key.into_iter().chain([last.0.into()]).collect()).await?;

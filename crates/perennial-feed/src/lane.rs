@@ -40,6 +40,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Lane<F: Fold> {
     reader: Arc<Reader<F>>,
     number: i64,
+    /// Where the timers and errands of its partitions are kept.
+    shelves: Vec<i64>,
     listener: Listener,
     parts: BTreeMap<u16, Part>,
     next_due: Option<Timestamp>,
@@ -107,9 +109,11 @@ impl<F: Fold> Lane<F> {
                 )
             })
             .collect();
+        let shelves = keep::shelves(reader.store.backend(), partitions.iter().copied());
         Self {
             reader,
             number,
+            shelves: shelves.into_iter().collect(),
             listener,
             parts,
             next_due: None,
@@ -241,11 +245,11 @@ impl<F: Fold> Lane<F> {
 
         let mut due: Vec<Key> = Vec::new();
         if self.next_due.is_some_and(|it| it <= due_through) {
-            let mut found = keep::due(&tx, self.number, due_through, MOST_DUE + 1).await?;
+            let mut found = keep::due(&tx, &self.shelves, due_through, MOST_DUE + 1).await?;
             if let Some((_, cut)) = found.get(MOST_DUE).cloned() {
                 if found.first().is_some_and(|(_, first)| *first == cut) {
                     // All at one instant: they fire together.
-                    found = keep::due(&tx, self.number, cut, usize::MAX).await?;
+                    found = keep::due(&tx, &self.shelves, cut, usize::MAX).await?;
                     cut_at(&mut batches, from_micros(micros(cut) + 1));
                 } else {
                     found.retain(|(_, at)| *at < cut);
@@ -329,17 +333,17 @@ impl<F: Fold> Lane<F> {
         let reader = self.reader.clone();
         let tx = self.begin().await?;
         // Another process may have come further with them, or to their end.
-        let errands = keep::errands(&tx, self.number).await?;
+        let errands = keep::errands(&tx, &self.shelves).await?;
         self.take_errands(errands, &BTreeSet::new());
         let Some(errand) = self.errands.first().cloned() else { return Ok(false) };
-        let keys = keep::next_visits(&tx, self.number, &errand, MOST_VISITS).await?;
+        let keys = keep::next_visits(&tx, &errand, MOST_VISITS).await?;
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let states = keep::load(&tx, &keys.iter().cloned().collect()).await?;
         let visits = crate::visit::visits(self, &book, states, &errand);
         let moves = Vec::new();
         let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
         let last = (keys.len() == MOST_VISITS).then(|| keys.last().map(|it| it.1)).flatten();
-        keep::advance_errand(&tx, self.number, &errand, last).await?;
+        keep::advance_errand(&tx, &errand, last).await?;
         self.commit(tx, moves, visits, &progress).await?;
         if last.is_none() {
             self.errands.remove(0);

@@ -216,20 +216,21 @@ impl<F: Fold> Reader<F> {
         name: &str,
         at: Timestamp,
     ) -> Result<(), FeedError> {
-        crate::visit::start_errand(self, tx, workspace, name, at).await
+        Ok(keep::start_errand(tx, workspace, name, at).await?)
     }
 
     /// Wakes the lanes for an errand that was committed. The receiver hears when all lanes of this process are through.
     pub fn errand_started(&self, name: &str) -> Vec<oneshot::Receiver<()>> {
-        let lanes = self.store.lanes(PARTITIONS).len();
         let mut heard = Vec::new();
         {
             let mut desk = self.desk();
-            for lane in (0_i64..).take(lanes) {
+            for (lane, partitions) in (0_i64..).zip(self.store.lanes(PARTITIONS)) {
                 desk.errands.entry(lane).or_default().insert(name.to_owned());
-                let (done, hear) = oneshot::channel();
-                desk.done.push((name.to_owned(), done));
-                heard.push(hear);
+                for _ in keep::shelves(self.store.backend(), partitions) {
+                    let (done, hear) = oneshot::channel();
+                    desk.done.push((name.to_owned(), done));
+                    heard.push(hear);
+                }
             }
         }
         self.ring_lanes();

@@ -260,19 +260,6 @@ impl<F: Fold> std::fmt::Debug for Lane<F> {
     }
 }
 
-/// Begins an errand in the transaction of whatever makes it needed.
-pub(crate) async fn start_errand<F: Fold>(
-    reader: &crate::Reader<F>,
-    tx: &perennial_store::DatabaseTransaction,
-    workspace: &perennial_types::Workspace,
-    name: &str,
-    at: perennial_types::Timestamp,
-) -> Result<(), FeedError> {
-    let lanes = i64::try_from(reader.store.lanes(PARTITIONS).len()).unwrap_or(1);
-    keep::start_errand(tx, workspace, name, at, lanes).await?;
-    Ok(())
-}
-
 impl Incoming {
     pub(crate) fn key(&self) -> Key {
         (self.record.workspace.clone(), self.record.profile)

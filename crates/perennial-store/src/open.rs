@@ -1,5 +1,6 @@
 //! Opening a service's database. Knows each database's quirks so that nobody else has to.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub struct DatabaseConfig {
     pub durability: Durability,
     /// On PostgreSQL, put this before the schema's name, so that several installations can share a database.
     pub schema_prefix: String,
+    /// How many workers share what a service has to do on PostgreSQL: no more replicas of it work at once, and each worker
+    /// adds transactions that hold less. SQLite has one writer.
+    pub lanes: NonZeroU16,
 }
 
 impl Default for DatabaseConfig {
@@ -68,6 +72,7 @@ impl Default for DatabaseConfig {
             max_connections: 8,
             durability: Durability::Full,
             schema_prefix: String::new(),
+            lanes: NonZeroU16::MIN.saturating_add(3),
         }
     }
 }
@@ -76,6 +81,7 @@ impl Default for DatabaseConfig {
 #[derive(Clone, Debug)]
 pub struct Store {
     backend: Backend,
+    lanes: usize,
     writer: DatabaseConnection,
     reader: DatabaseConnection,
 }
@@ -148,7 +154,7 @@ impl Store {
         };
         let writer = open(1, true).await?;
         let reader = open(config.max_connections.max(1), false).await?;
-        Ok(Self { backend: Backend::Sqlite, writer, reader })
+        Ok(Self { backend: Backend::Sqlite, lanes: 1, writer, reader })
     }
 
     async fn postgres(config: &DatabaseConfig, service: &str) -> Result<Self> {
@@ -189,7 +195,8 @@ impl Store {
                 ])
             });
         let pool = connect(options).await?;
-        Ok(Self { backend: Backend::Postgres, writer: pool.clone(), reader: pool })
+        let lanes = usize::from(config.lanes.get());
+        Ok(Self { backend: Backend::Postgres, lanes, writer: pool.clone(), reader: pool })
     }
 
     /// Which database it is.
@@ -249,14 +256,13 @@ impl Store {
         Err(StoreError::Busy { what: "emptying the log" })
     }
 
-    /// How many partitions one worker takes in one transaction: on SQLite all, as there is one writer anyway and a
-    /// commit costs a sync; on PostgreSQL one, so that a transaction locks at most one partition's head.
+    /// Which partitions one worker takes together in one transaction: on SQLite all, as there is one writer anyway and a
+    /// commit costs a sync; on PostgreSQL several (`lanes` in [`DatabaseConfig`]), since a transaction of few rows costs
+    /// nearly as much as one of many.
     #[must_use]
     pub fn lanes(&self, partitions: u16) -> Vec<Vec<u16>> {
-        match self.backend {
-            Backend::Sqlite => vec![(0..partitions).collect()],
-            Backend::Postgres => (0..partitions).map(|it| vec![it]).collect(),
-        }
+        let all: Vec<u16> = (0..partitions).collect();
+        all.chunks(all.len().div_ceil(self.lanes).max(1)).map(<[u16]>::to_vec).collect()
     }
 }
 

@@ -167,21 +167,26 @@ pub async fn delete_rows(db: &impl ConnectionTrait, table: &Table, keys: Vec<Vec
     let mut deleted = 0;
     let mut keys = keys.into_iter().peekable();
     while keys.peek().is_some() {
-        let mut values = Vec::new();
-        let mut tuples = Vec::new();
-        for key in keys.by_ref().take(1_000) {
-            let places = (values.len() + 1..=values.len() + key.len()).map(|n| format!("${n}"));
-            tuples.push(format!("({})", places.collect::<Vec<_>>().join(", ")));
-            values.extend(key);
-        }
-        let sql = format!("DELETE FROM {} WHERE ({names}) IN (VALUES {})", table.name, tuples.join(", "));
+        let chunk: Vec<Vec<Value>> = keys.by_ref().take(1_000).collect();
+        let (values, wanted) = match Backend::of(db) {
+            Backend::Postgres => unnested(table, chunk),
+            Backend::Sqlite => {
+                let places = |n: usize, key: &[Value]| {
+                    let places = (n * key.len() + 1..=(n + 1) * key.len()).map(|n| format!("${n}"));
+                    format!("({})", places.collect::<Vec<_>>().join(", "))
+                };
+                let tuples = chunk.iter().enumerate().map(|(n, key)| places(n, key)).collect::<Vec<_>>();
+                (chunk.concat(), format!("VALUES {}", tuples.join(", ")))
+            }
+        };
+        let sql = format!("DELETE FROM {} WHERE ({names}) IN ({wanted})", table.name);
         deleted += execute(db, table.name, &sql, values).await?;
     }
     Ok(deleted)
 }
 
 /// The condition that `column` is one of `wanted`, which are appended to `values` as one: the statement's text is the same
-/// for any number of them, so that it is prepared once. `= ANY($n)` on PostgreSQL; a JSON array on SQLite.
+/// for any number of them, so that it is prepared once. An array on PostgreSQL, a JSON array on SQLite.
 pub fn any_of(
     backend: Backend,
     column: &str,
@@ -192,7 +197,11 @@ pub fn any_of(
     match backend {
         Backend::Postgres => {
             values.push(Value::Array(kind.postgres().1, Some(Box::new(wanted))));
-            format!("{column} = ANY(${}::{}[])", values.len(), kind.postgres().0)
+            let (word, n) = (kind.postgres().0, values.len());
+            // From within a query of its own the planner does not see how many there are, and looks each up in the index.
+            // Of hundreds it would think that reading the whole table is cheaper, as long as that has no statistics, or
+            // less than some hundred thousand rows.
+            format!("{column} = ANY((SELECT ${n}::{word}[])::{word}[])")
         }
         Backend::Sqlite => {
             values.push(json_array(&wanted).into());

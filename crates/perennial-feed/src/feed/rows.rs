@@ -1,5 +1,7 @@
 //! The feed's tables: heads and records as rows.
 
+use std::collections::BTreeMap;
+
 use perennial_store::{
     Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, Value, any_of,
     column, execute, insert_rows, query,
@@ -70,17 +72,35 @@ pub(super) async fn save_records(tx: &DatabaseTransaction, records: &[Record]) -
     Ok(())
 }
 
+/// At most `max` records after each cursor, by the cursor's place.
 pub(super) async fn load_records(
     db: &impl ConnectionTrait,
-    cursor: &Cursor,
+    cursors: &[(usize, &Cursor)],
     max: usize,
-) -> Result<Vec<Record>, FeedError> {
-    let sql = "SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
-               correction, payload FROM feed_record WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    let limit = i64::try_from(max).unwrap_or(i64::MAX);
-    let values = vec![i64::from(cursor.partition).into(), int(cursor.after_seq).into(), limit.into()];
-    let rows = query(db, "the feed's records", sql, values).await?;
-    rows.iter().map(record_of).collect()
+) -> Result<BTreeMap<usize, Vec<Record>>, FeedError> {
+    let mut values = vec![Value::from(i64::try_from(max).unwrap_or(i64::MAX))];
+    let mut selects = Vec::with_capacity(cursors.len());
+    for (place, (_, cursor)) in (0_i64..).zip(cursors) {
+        values.extend([i64::from(cursor.partition).into(), int(cursor.after_seq).into()]);
+        selects.push(format!(
+            "SELECT * FROM (SELECT seq, workspace, profile, kind, min_reader, time, origin_seq, origin_instant, historical, \
+             correction, payload, CAST({place} AS BIGINT) FROM feed_record WHERE partition = ${} AND seq > ${} ORDER BY seq LIMIT $1) AS part",
+            values.len() - 1,
+            values.len(),
+        ));
+    }
+    let mut records: BTreeMap<usize, Vec<Record>> = BTreeMap::new();
+    if selects.is_empty() {
+        return Ok(records);
+    }
+    for row in query(db, "the feed's records", &selects.join(" UNION ALL "), values).await? {
+        let place = usize::try_from(column::<i64>(&row, 11)?).ok().and_then(|it| cursors.get(it));
+        let Some((place, _)) = place else { continue };
+        records.entry(*place).or_default().push(record_of(&row)?);
+    }
+    // The parts of a union have their order each; this costs nothing where they kept it.
+    records.values_mut().for_each(|it| it.sort_by_key(|record| record.seq));
+    Ok(records)
 }
 
 /// Rows looked through in one query, so that none takes long.

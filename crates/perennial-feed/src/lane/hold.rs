@@ -30,8 +30,8 @@ impl<F: Fold> Lane<F> {
                     Fetched { epoch, stored: seq, applied: seq, last: seq, head: seq, ..Fetched::default() };
             }
         }
-        self.next_due = reader.unless_resting(keep::next_due(&tx, self.number).await?);
-        let errands = keep::errands(&tx, self.number).await?;
+        self.next_due = reader.unless_resting(keep::next_due(&tx, &self.shelves).await?);
+        let errands = keep::errands(&tx, &self.shelves).await?;
         Store::commit(tx).await?;
         self.take_errands(errands, &BTreeSet::new());
         self.looked = reader.clock.now();
@@ -50,11 +50,11 @@ impl<F: Fold> Lane<F> {
         let now = self.reader.clock.now();
         let looks = shared && self.looked.checked_add(LOOK).is_ok_and(|it| it <= now);
         if !rung.is_empty() || looks {
-            let errands = keep::errands(self.reader.store.read(), self.number).await?;
+            let errands = keep::errands(self.reader.store.read(), &self.shelves).await?;
             self.take_errands(errands, &rung);
         }
         if looks {
-            self.next_due = keep::next_due(self.reader.store.read(), self.number).await?;
+            self.next_due = keep::next_due(self.reader.store.read(), &self.shelves).await?;
             self.looked = now;
         }
         Ok(())
@@ -64,10 +64,11 @@ impl<F: Fold> Lane<F> {
     /// another process.
     pub(super) fn take_errands(&mut self, errands: Vec<Errand>, rung: &BTreeSet<String>) {
         let known = std::mem::replace(&mut self.errands, errands);
-        let names: BTreeSet<&str> =
-            known.iter().map(|it| it.name.as_str()).chain(rung.iter().map(String::as_str)).collect();
-        for name in names {
-            if !self.errands.iter().any(|it| it.name == name) {
+        let rung = rung.iter().flat_map(|name| self.shelves.iter().map(|it| (name.as_str(), *it)));
+        let expected: BTreeSet<(&str, i64)> =
+            known.iter().map(|it| (it.name.as_str(), it.shelf)).chain(rung).collect();
+        for (name, shelf) in expected {
+            if !self.errands.iter().any(|it| it.name == name && it.shelf == shelf) {
                 self.reader.errand_done(name);
             }
         }
@@ -150,8 +151,7 @@ impl<F: Fold> Lane<F> {
                 changed.push((key, slot.now, is_parked));
             }
         }
-        let lane = self.number;
-        keep::save(&tx, |_| lane, &changed).await?;
+        keep::save(&tx, &changed).await?;
         keep::remove(&tx, &gone).await?;
         keep::save_transfers(&tx, &outcome.departed).await?;
         keep::remove_transfers(&tx, &outcome.arrived).await?;
@@ -165,7 +165,7 @@ impl<F: Fold> Lane<F> {
             erasure::carry_out(&tx, &reader, key, *id, now).await?;
         }
         let appended = reader.feed.append_derived(&tx, &self.heads, outcome.records, progress).await?;
-        let next_due = reader.unless_resting(keep::next_due(&tx, self.number).await?);
+        let next_due = reader.unless_resting(keep::next_due(&tx, &self.shelves).await?);
         Store::commit(tx).await?;
         self.positions_saved(&moves, progress);
         self.next_due = next_due;

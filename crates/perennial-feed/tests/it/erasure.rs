@@ -141,7 +141,7 @@ async fn an_erasure_survives_crashes_of_whoever_carries_it_out() {
             world.append(facts(n)).await;
             world.erase(&two[..1]).await;
             if n % 2 == 0 {
-                world.rival();
+                world.rival(16).await;
             }
             tokio::time::sleep(Duration::from_millis(u64::try_from(n * 3 % 11).unwrap())).await;
             let came = world.office.receipts.clone();

@@ -50,7 +50,7 @@ async fn torture(home: &TestDatabase, seed: u64, rounds: usize) {
                     *owner = into;
                 }
             }
-            3 => world.rival(),
+            3 => world.rival([1, 4, 16][dice.random_range(0..3)]).await,
             4 => {
                 // Work goes on behind an instant that has long passed for the clock.
                 clock.advance(from_micros(1_000_000 * (round as i64 + 2)));

@@ -13,7 +13,7 @@ use perennial_feed::{
     NewRecord, OUTBOX_MIGRATIONS, PARTITIONS, Reader, ReaderParts, Record, Source,
 };
 use perennial_rpc::Transport;
-use perennial_store::Store;
+use perennial_store::{Backend, DatabaseConfig, Store};
 use perennial_testing::{Office, TestDatabase};
 use perennial_types::{Clock, MergeId, ProfileId, SimulatedClock, Workspace, from_micros};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,53 @@ pub struct World {
     pub second_store: Store,
     pub office: Office,
     ingestion_store: Store,
+    feeds: [Feed; 2],
+    around: Around,
     firsts: Vec<tokio::task::JoinHandle<()>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     stop: CancellationToken,
+}
+
+/// What the readers of a process have in common.
+struct Around {
+    config: DatabaseConfig,
+    transport: Transport,
+    beside: Here,
+    clock: Clock,
+    bell: Bell,
+    patience: Option<Duration>,
+}
+
+impl Around {
+    /// The first reader (of ingestion), or the second, which reads the first, too.
+    fn reader(&self, feed: Feed, store: Store) -> Arc<Reader<Ledger>> {
+        let derives = feed.name() == "first";
+        let source = |name: &str| Source::new(name, self.transport.clone(), true);
+        // The first reads the feed itself, the second over the wire, as in one process and in several.
+        let sources = if derives {
+            vec![source("ingestion").at(self.beside.clone())]
+        } else {
+            vec![source("ingestion"), source("first")]
+        };
+        Reader::new(ReaderParts {
+            fold: Ledger { derives, patience: self.patience.filter(|_| !derives) },
+            feed,
+            store,
+            sources,
+            facts: Some(self.transport.clone()),
+            receipts: Some(self.transport.clone()),
+            clock: self.clock.clone(),
+            bell: self.bell.clone(),
+        })
+    }
+
+    async fn store(&self, name: &str, lanes: u16) -> Store {
+        let folding =
+            [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &LEDGER_MIGRATIONS[..]]
+                .concat();
+        let config = DatabaseConfig { lanes: lanes.try_into().unwrap(), ..self.config.clone() };
+        Store::open(&config, name, &folding).await.unwrap()
+    }
 }
 
 pub fn main() -> Workspace {
@@ -57,47 +101,29 @@ impl World {
             Feed::open("ingestion", FeedKind::Source, ingestion_store.clone(), time.clone(), bell.clone())
                 .await
                 .unwrap();
-        let folding =
-            [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &LEDGER_MIGRATIONS[..]]
-                .concat();
-
-        let first_store = Store::open(&home.config, "first", &folding).await.unwrap();
-        let first_feed =
-            Feed::open("first", FeedKind::Derived, first_store.clone(), time.clone(), bell.clone())
-                .await
-                .unwrap();
-        let second_store = Store::open(&home.config, "second", &folding).await.unwrap();
-        let second_feed =
-            Feed::open("second", FeedKind::Derived, second_store.clone(), time.clone(), bell.clone())
-                .await
-                .unwrap();
-
-        let edge =
-            perennial_feed::grpc::server([ingestion.clone(), first_feed.clone()], vec![], bell.clone());
         let office = Office::default();
-        let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
-        let transport: Transport =
-            perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
-        // The first reads the feed itself, the second over the wire, as in one process and in several.
-        let beside = Here::new(ingestion.clone().into());
-        let reader = |feed: Feed, store: Store, sources: &[&str], patience: Option<Duration>| {
-            let source = |it: &&str| {
-                let source = Source::new(it, transport.clone(), true);
-                if sources.len() == 1 { source.at(beside.clone()) } else { source }
-            };
-            Reader::new(ReaderParts {
-                fold: Ledger { derives: sources.len() == 1, patience },
-                feed,
-                store,
-                sources: sources.iter().map(source).collect(),
-                facts: Some(transport.clone()),
-                receipts: Some(transport.clone()),
-                clock: time.clone(),
-                bell: bell.clone(),
-            })
+        let around = Around {
+            config: home.config.clone(),
+            transport: perennial_rpc::local(Routes::default()),
+            beside: Here::new(ingestion.clone().into()),
+            clock: time.clone(),
+            bell: bell.clone(),
+            patience,
         };
-        let first = reader(first_feed, first_store.clone(), &["ingestion"], None);
-        let second = reader(second_feed, second_store.clone(), &["ingestion", "first"], patience);
+        let lanes = home.config.lanes.get();
+        let (first_store, second_store) =
+            (around.store("first", lanes).await, around.store("second", lanes).await);
+        let derived = async |name, store: &Store| {
+            Feed::open(name, FeedKind::Derived, store.clone(), time.clone(), bell.clone()).await.unwrap()
+        };
+        let feeds = [derived("first", &first_store).await, derived("second", &second_store).await];
+        let edge = perennial_feed::grpc::server([ingestion.clone(), feeds[0].clone()], vec![], bell.clone());
+        let facts = ProfileServiceServer::new(Facts { ingestion: ingestion.clone() });
+        let transport =
+            perennial_rpc::local(Routes::new(edge).add_service(facts).add_service(office.server()));
+        let around = Around { transport, ..around };
+        let first = around.reader(feeds[0].clone(), first_store.clone());
+        let second = around.reader(feeds[1].clone(), second_store.clone());
         let stop = CancellationToken::new();
         let firsts = first.tasks(&stop).into_iter().map(|(_, it)| spawn(it)).collect();
         let tasks = second.tasks(&stop).into_iter().map(|(_, it)| spawn(it)).collect();
@@ -112,16 +138,24 @@ impl World {
             second_store,
             office,
             ingestion_store,
+            feeds,
+            around,
             firsts,
             tasks,
             stop,
         }
     }
 
-    /// Starts another set of workers on the same lanes, as a second replica would.
-    pub fn rival(&mut self) {
-        let rivals = self.first.tasks(&self.stop).into_iter().chain(self.second.tasks(&self.stop));
-        self.tasks.extend(rivals.map(|(_, it)| spawn(it)));
+    /// Starts another set of workers on the same partitions, as a second replica would, which may cut its lanes differently.
+    pub async fn rival(&mut self, lanes: u16) {
+        for (feed, store) in self.feeds.clone().into_iter().zip([&self.first_store, &self.second_store]) {
+            let store = match store.backend() {
+                Backend::Sqlite => store.clone(),
+                Backend::Postgres => self.around.store(feed.name(), lanes).await,
+            };
+            let rivals = self.around.reader(feed, store).tasks(&self.stop);
+            self.tasks.extend(rivals.into_iter().map(|(_, it)| spawn(it)));
+        }
     }
 
     /// Ends the work of the first reader alone.

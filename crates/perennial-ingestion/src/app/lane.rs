@@ -196,7 +196,6 @@ impl Lane {
                 written.push((workspace, todo[place], profile, offset + first, many));
             }
         }
-        counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
         let places = Places::of(&records);
         let appended = if records.is_empty() { None } else { Some(self.feed.append(&tx, records).await?) };
         let seqs = appended.as_ref().map(|it| places.seqs(it.records())).unwrap_or_default();
@@ -205,6 +204,8 @@ impl Lane {
         });
         events::insert(&tx, rows.collect()).await?;
         merges::write(&tx, &told, &seqs).await?;
+        // Another replica counts in the same rows: they are held no longer than the commit takes.
+        counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
         Store::commit(tx).await?;
         // Before the senders are answered: who sent a change reads it.
         for (workspace, keys) in changed_keys {

@@ -16,10 +16,6 @@ use crate::error::{Error, Result};
 /// Most events of one transaction.
 const BATCH: usize = 4_000;
 
-/// Committers on PostgreSQL, where a transaction of few events costs nearly as much as one of many: enough to keep its
-/// processors busy while others wait for the disk. Each locks the heads of its partitions in their order.
-const COMMITTERS: usize = 4;
-
 /// Events of one request that concern the same people, in order: they are taken in one after the other.
 pub struct Job {
     /// The workspace's settings.
@@ -86,8 +82,7 @@ impl Queues {
     /// while readers of the log keep up with it.
     pub fn new(store: &Store, bell: Bell, most: usize, backlog: Backlog) -> Self {
         let parts = store.lanes(perennial_feed::PARTITIONS);
-        let shares = parts.chunks(parts.len().div_ceil(COMMITTERS)).map(<[Vec<u16>]>::concat);
-        let lanes = shares.enumerate().map(|(n, partitions)| Queue {
+        let lanes = parts.into_iter().enumerate().map(|(n, partitions)| Queue {
             partitions,
             topic: Topic::other(&format!("ingestion lane {n}")),
             jobs: Mutex::default(),

@@ -66,14 +66,14 @@ pub async fn known(
     if hashes.is_empty() {
         return Ok(found);
     }
-    for table in [A.name, B.name] {
-        let mut values = vec![workspace.as_str().into()];
-        let wanted = hashes.iter().map(|it| Value::from(*it)).collect();
-        let condition = any_of(Backend::of(tx), "hash", Column::Uuid, wanted, &mut values);
-        let sql = format!("SELECT hash FROM {table} WHERE workspace = $1 AND {condition}");
-        for row in &query(tx, "what came already", &sql, values).await? {
-            found.insert(column(row, 0)?);
-        }
+    let mut values = vec![workspace.as_str().into()];
+    let wanted = hashes.into_iter().map(Value::from).collect();
+    let condition = any_of(Backend::of(tx), "hash", Column::Uuid, wanted, &mut values);
+    let select =
+        |table: &Table| format!("SELECT hash FROM {} WHERE workspace = $1 AND {condition}", table.name);
+    let sql = format!("{} UNION ALL {}", select(&A), select(&B));
+    for row in &query(tx, "what came already", &sql, values).await? {
+        found.insert(column(row, 0)?);
     }
     Ok(found)
 }

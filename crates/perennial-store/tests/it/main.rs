@@ -94,6 +94,6 @@ async fn an_uncommitted_transaction_leaves_nothing() {
 async fn lanes_follow_the_number_of_writers() {
     for (store, _folder) in stores().await {
         let lanes = store.lanes(16).len();
-        assert_eq!(lanes, if store.backend() == Backend::Sqlite { 1 } else { 16 });
+        assert_eq!(lanes, if store.backend() == Backend::Sqlite { 1 } else { 4 });
     }
 }
