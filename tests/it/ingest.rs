@@ -241,10 +241,12 @@ fn ingest() {
     let rounds = number("PERENNIAL_TEST_ROUNDS").unwrap_or(3);
     let events = number("PERENNIAL_TEST_EVENTS").unwrap_or(40_000);
     let rows = number("PERENNIAL_TEST_ROWS").unwrap_or(200_000);
+    let parts = given("PERENNIAL_TEST_PARTS");
+    let wants = |part: &str| parts.as_ref().is_none_or(|it| it.split(',').any(|it| it == part));
     let redis = given("PERENNIAL_TEST_REDIS");
     let postgres = Postgres::start();
     let mut book = Book::default();
-    {
+    if wants("edge") {
         let mut posts = vec![Post::open(None)];
         posts.extend(postgres.as_ref().zip(redis.as_deref()).map(|it| Post::open(Some(it))));
         for n in 0..rounds {
@@ -254,14 +256,18 @@ fn ingest() {
             }
         }
     }
-    whole_way("SQLite, one process", Shape::One, None, rounds, events, &mut book);
-    if let (Some(postgres), Some(redis)) = (&postgres, redis) {
-        let shape = Shape::Six { postgres: postgres.url.clone(), redis };
-        whole_way("PostgreSQL, six processes", shape, Some(postgres), rounds, events, &mut book);
+    if wants("whole") {
+        whole_way("SQLite, one process", Shape::One, None, rounds, events, &mut book);
+        if let (Some(postgres), Some(redis)) = (&postgres, redis) {
+            let shape = Shape::Six { postgres: postgres.url.clone(), redis };
+            whole_way("PostgreSQL, six processes", shape, Some(postgres), rounds, events, &mut book);
+        }
     }
-    let (first, again) = bulk::measure(rows, say);
+    let imported = wants("import").then(|| bulk::measure(rows, say));
     let mut peaks = String::new();
-    for (what, it) in [("import of orders", first), ("the same file again", again)] {
+    for (what, it) in
+        imported.into_iter().flat_map(|it| [("import of orders", it.0), ("the same file again", it.1)])
+    {
         let figure = Figure {
             events: rows,
             seconds: it.seconds,
