@@ -1,19 +1,25 @@
-//! The SQL of a fold: checkpoints, states, transfers, parked profiles, errands, commands.
+//! The SQL of a fold: checkpoints, states with their timers, transfers; errands and commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use perennial_store::{
     Backend, Column, ConnectionTrait, DatabaseTransaction, QueryResult, StoreError, Table, Value, any_of,
-    column, delete_rows, execute, insert_rows, query,
+    column, delete_rows, insert_rows, query, query_one,
 };
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, from_micros, micros};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+mod commands;
+mod errands;
+
+pub(crate) use commands::{commands, next_command, remove_commands, save_commands};
+pub(crate) use errands::{Errand, advance_errand, errands, next_visits, start_errand};
+
 use crate::batch::Departure;
 use crate::feed::rows::{int, unsigned};
-use crate::fold::{Command, Timers};
+use crate::fold::Timers;
 use crate::{FeedError, PARTITIONS};
 
 /// A profile, as the key of everything.
@@ -169,6 +175,29 @@ pub(crate) async fn load<S: DeserializeOwned>(
         }
     }
     Ok(found)
+}
+
+/// States after a profile, in order of their ids.
+pub(crate) async fn page<S: DeserializeOwned>(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    after: Option<ProfileId>,
+    most: usize,
+) -> Result<Vec<(ProfileId, S)>, StoreError> {
+    let sql = "SELECT profile, state, timers FROM profile_state WHERE workspace = $1 AND profile > $2 \
+               ORDER BY profile LIMIT $3";
+    let after = after.map_or(Uuid::nil(), |it| it.0);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let values = vec![workspace.as_str().into(), after.into(), most.into()];
+    let rows = query(db, "states", sql, values).await?;
+    rows.iter().map(|row| Ok((ProfileId(column(row, 0)?), kept(row, 1)?.state))).collect()
+}
+
+/// How many profiles of a workspace have a state.
+pub(crate) async fn count(db: &impl ConnectionTrait, workspace: &Workspace) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) FROM profile_state WHERE workspace = $1";
+    let row = query_one(db, "states", sql, vec![workspace.as_str().into()]).await?;
+    row.map_or(Ok(0), |row| column(&row, 0).map(unsigned))
 }
 
 fn kept<S: DeserializeOwned>(row: &QueryResult, first: usize) -> Result<Kept<S>, StoreError> {
@@ -347,169 +376,6 @@ pub(crate) async fn remove_transfers(
 ) -> Result<(), StoreError> {
     let table = Table { name: "transfer", columns: &TRANSFERS.columns[..2] };
     let keys = merges.iter().map(|(workspace, merge)| vec![workspace.as_str().into(), merge.0.into()]);
-    delete_rows(tx, &table, keys.collect()).await?;
-    Ok(())
-}
-
-const ERRANDS: Table = Table {
-    name: "errand",
-    columns: &[
-        ("workspace", Column::Text),
-        ("name", Column::Text),
-        ("lane", Column::BigInt),
-        ("at", Column::BigInt),
-        ("after", Column::Uuid),
-    ],
-};
-
-/// A visit to every profile of a workspace on one shelf, and how far it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Errand {
-    pub(crate) shelf: i64,
-    pub(crate) workspace: Workspace,
-    pub(crate) name: String,
-    pub(crate) at: Timestamp,
-    pub(crate) after: Option<Uuid>,
-}
-
-pub(crate) async fn start_errand(
-    tx: &DatabaseTransaction,
-    workspace: &Workspace,
-    name: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let row = |shelf: i64| {
-        let after = Value::Uuid(None);
-        vec![workspace.as_str().into(), name.into(), shelf.into(), micros(at).into(), after]
-    };
-    let shelves = shelves(Backend::of(tx), 0..PARTITIONS);
-    let again = "ON CONFLICT (workspace, name, lane) DO UPDATE SET at = excluded.at, after = NULL";
-    insert_rows(tx, &ERRANDS, shelves.into_iter().map(row).collect(), again).await?;
-    Ok(())
-}
-
-pub(crate) async fn errands(db: &impl ConnectionTrait, shelves: &[i64]) -> Result<Vec<Errand>, StoreError> {
-    let mut values = Vec::new();
-    let wanted = shelves.iter().map(|it| (*it).into()).collect();
-    let condition = any_of(Backend::of(db), "lane", Column::BigInt, wanted, &mut values);
-    let sql = format!(
-        "SELECT workspace, name, at, after, lane FROM errand WHERE {condition} ORDER BY at, workspace, name, lane"
-    );
-    let rows = query(db, "errands", &sql, values).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Errand {
-                workspace: workspace(row, 0)?,
-                name: column(row, 1)?,
-                at: from_micros(column(row, 2)?),
-                after: column(row, 3)?,
-                shelf: column(row, 4)?,
-            })
-        })
-        .collect()
-}
-
-pub(crate) async fn next_visits(
-    db: &impl ConnectionTrait,
-    errand: &Errand,
-    most: usize,
-) -> Result<Vec<Key>, StoreError> {
-    let sql = "SELECT profile FROM profile_state WHERE workspace = $1 AND profile > $2 AND lane = $3 \
-               ORDER BY profile LIMIT $4";
-    let after = errand.after.unwrap_or(Uuid::nil());
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let values = vec![errand.workspace.as_str().into(), after.into(), errand.shelf.into(), most.into()];
-    let rows = query(db, "profiles to visit", sql, values).await?;
-    rows.iter().map(|row| Ok((errand.workspace.clone(), ProfileId(column::<Uuid>(row, 0)?)))).collect()
-}
-
-/// Keeps how far an errand is, or ends it.
-pub(crate) async fn advance_errand(
-    tx: &DatabaseTransaction,
-    errand: &Errand,
-    last: Option<ProfileId>,
-) -> Result<(), StoreError> {
-    let key = vec![errand.workspace.as_str().into(), errand.name.as_str().into(), errand.shelf.into()];
-    if let Some(last) = last {
-        let sql = "UPDATE errand SET after = $4 WHERE workspace = $1 AND name = $2 AND lane = $3";
-        execute(tx, "an errand", sql, key.into_iter().chain([last.0.into()]).collect()).await?;
-    } else {
-        let sql = "DELETE FROM errand WHERE workspace = $1 AND name = $2 AND lane = $3";
-        execute(tx, "an errand", sql, key).await?;
-    }
-    Ok(())
-}
-
-const OUTBOX: Table = Table {
-    name: "outbox",
-    columns: &[
-        ("workspace", Column::Text),
-        ("id", Column::Uuid),
-        ("target", Column::Text),
-        ("not_before", Column::BigInt),
-        ("payload", Column::Bytes),
-        ("profile", Column::Uuid),
-    ],
-};
-
-/// Leaves commands in the outbox; one that is there already stays as it is.
-pub(crate) async fn save_commands(
-    tx: &DatabaseTransaction,
-    commands: Vec<Command>,
-) -> Result<(), StoreError> {
-    let rows = commands.into_iter().map(|it| {
-        vec![
-            it.workspace.as_str().into(),
-            it.id.into(),
-            it.target.into(),
-            micros(it.not_before).into(),
-            it.payload.into(),
-            it.profile.map(|it| it.0).into(),
-        ]
-    });
-    insert_rows(tx, &OUTBOX, rows.collect(), "ON CONFLICT (workspace, id) DO NOTHING").await?;
-    Ok(())
-}
-
-pub(crate) async fn commands(
-    db: &impl ConnectionTrait,
-    target: &'static str,
-    through: Timestamp,
-    most: usize,
-) -> Result<Vec<Command>, StoreError> {
-    let sql = "SELECT workspace, id, not_before, payload, profile FROM outbox WHERE target = $1 AND not_before <= $2 \
-               ORDER BY not_before, id LIMIT $3";
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = query(db, "commands", sql, vec![target.into(), micros(through).into(), most.into()]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Command {
-                workspace: workspace(row, 0)?,
-                id: column(row, 1)?,
-                target,
-                not_before: from_micros(column(row, 2)?),
-                payload: column(row, 3)?,
-                profile: column::<Option<Uuid>>(row, 4)?.map(ProfileId),
-            })
-        })
-        .collect()
-}
-
-pub(crate) async fn next_command(
-    db: &impl ConnectionTrait,
-    target: &'static str,
-) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT not_before FROM outbox WHERE target = $1 ORDER BY not_before LIMIT 1";
-    let rows = query(db, "the next command", sql, vec![target.into()]).await?;
-    rows.first().map(|row| Ok(from_micros(column(row, 0)?))).transpose()
-}
-
-pub(crate) async fn remove_commands(
-    tx: &DatabaseTransaction,
-    done: &[(Workspace, Uuid)],
-) -> Result<(), StoreError> {
-    let table = Table { name: "outbox", columns: &OUTBOX.columns[..2] };
-    let keys = done.iter().map(|(workspace, id)| vec![workspace.as_str().into(), (*id).into()]);
     delete_rows(tx, &table, keys.collect()).await?;
     Ok(())
 }

@@ -388,6 +388,27 @@ impl<F: Fold> Reader<F> {
         let states = keep::load(self.store.read(), &keys).await?;
         Ok(states.into_iter().map(|((_, profile), kept)| (profile, kept.state)).collect())
     }
+
+    /// States of a workspace after a profile, in order of their profiles; at most `most`.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn states_after(
+        &self,
+        workspace: &Workspace,
+        after: Option<ProfileId>,
+        most: usize,
+    ) -> Result<Vec<(ProfileId, F::State)>, FeedError> {
+        Ok(keep::page(self.store.read(), workspace, after, most).await?)
+    }
+
+    /// How many profiles of a workspace have a state.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn count_states(&self, workspace: &Workspace) -> Result<u64, FeedError> {
+        Ok(keep::count(self.store.read(), workspace).await?)
+    }
 }
 
 /// The topic of a service's outbox for a target.

@@ -5,7 +5,6 @@ pub mod members;
 pub mod schema;
 pub mod segments;
 pub mod stages;
-pub mod states;
 
 use perennial_feed::{End, Personal};
 

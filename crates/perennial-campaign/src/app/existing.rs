@@ -8,11 +8,11 @@ use crate::domain::Lifecycle;
 use crate::domain::definition::{self, Campaign};
 use crate::domain::existing::Standing;
 use crate::error::{Error, Result};
-use crate::store::{campaigns, profiles};
+use crate::store::campaigns;
 use crate::worker::ENTER_EXISTING;
 
 /// Profiles looked at together.
-const CHUNK: u64 = 1_000;
+const CHUNK: usize = 1_000;
 
 /// Who is already there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,12 +85,12 @@ impl App {
 
     async fn standings(&self, workspace: &Workspace, campaign: &Campaign, at: Timestamp) -> Result<Preview> {
         let mut preview = Preview::default();
-        let mut after = uuid::Uuid::nil();
+        let mut after = None;
         loop {
-            let chunk = profiles::after(self.store.read(), workspace, after, CHUNK).await?;
+            let chunk = self.reader.states_after(workspace, after, CHUNK).await?;
             let Some(last) = chunk.last() else { return Ok(preview) };
-            after = last.0;
-            for (profile, state) in self.reader.states(workspace, &chunk).await? {
+            after = Some(last.0);
+            for (profile, state) in chunk {
                 preview.profiles += 1;
                 let standing =
                     campaign.standing(&state, self.reader.fold().policy(), at, &profile.to_string());

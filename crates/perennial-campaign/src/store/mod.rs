@@ -6,7 +6,6 @@ pub mod exposures;
 pub mod lifts;
 mod migrations;
 pub mod pauses;
-pub mod profiles;
 
 pub use migrations::migrations;
 

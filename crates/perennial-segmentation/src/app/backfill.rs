@@ -4,17 +4,15 @@ use perennial_store::Store;
 use perennial_types::{Timestamp, Workspace, from_micros, micros};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::App;
 use crate::error::Result;
 use crate::store::segments::{self, Rulebook};
-use crate::store::states;
 
 /// The errand on which every profile is visited.
 const ERRAND: &str = "rules";
 /// Profiles looked at, and at most recomputed, at a time: records in between keep flowing.
-const PAGE: i64 = 200;
+const PAGE: usize = 200;
 /// Microseconds before trying again what failed.
 const AGAIN: i64 = 5_000_000;
 
@@ -79,12 +77,12 @@ impl App {
 
     /// Recomputes states from before `floor`; answers whether there were any.
     async fn recompute(&self, workspace: &Workspace, floor: u64) -> Result<bool> {
-        let mut after = Uuid::nil();
+        let mut after = None;
         let mut found = false;
         loop {
-            let page = states::page(self.store.read(), workspace, after, PAGE).await?;
+            let page = self.reader.states_after(workspace, after, PAGE).await?;
             let Some(last) = page.last().map(|it| it.0) else { return Ok(found) };
-            after = last.0;
+            after = Some(last);
             let stale: Vec<_> = page
                 .into_iter()
                 .filter(|it| it.1.revision != 0 && it.1.revision < floor)

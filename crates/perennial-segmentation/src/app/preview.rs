@@ -7,16 +7,14 @@ use perennial_feed::Record;
 use perennial_rpc::PeerFault;
 use perennial_types::{ProfileId, Workspace, micros};
 use prost::Message;
-use uuid::Uuid;
 
 use super::App;
 use crate::domain::{self, Input, Rules, State, View};
 use crate::error::{Error, Result};
-use crate::store::states;
 
 const PEER: &str = "perennial.profile.v1.ProfileService";
 /// States read at a time.
-const PAGE: i64 = 1_000;
+const PAGE: usize = 1_000;
 /// Histories read side by side.
 const SIDE_BY_SIDE: usize = 8;
 
@@ -68,18 +66,17 @@ impl App {
         name: &str,
         lacks: bool,
     ) -> Result<Preview> {
-        let db = self.store.read();
-        let profiles = states::count(db, workspace).await?;
+        let profiles = i64::try_from(self.reader.count_states(workspace).await?).unwrap_or(i64::MAX);
         let mut preview = Preview { profiles, ..Preview::default() };
         let Some(place) = rules.place(name) else { return Ok(preview) };
         let number = rules.segments[place].number;
         let now = micros(self.clock.now());
         let stride = if lacks { (profiles / i64::from(self.config.preview_sample.max(1))).max(1) } else { 1 };
-        let (mut after, mut ordinal) = (Uuid::nil(), 0);
+        let (mut after, mut ordinal) = (None, 0);
         loop {
-            let page = states::page(db, workspace, after, PAGE).await?;
+            let page = self.reader.states_after(workspace, after, PAGE).await?;
             let Some(last) = page.last().map(|it| it.0) else { break };
-            after = last.0;
+            after = Some(last);
             let mut chosen = Vec::new();
             for (profile, state) in page {
                 if ordinal % stride == 0 {

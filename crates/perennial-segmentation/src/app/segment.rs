@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{App, Preview};
 use crate::domain::{KnownEvents, Rules, RulesFault, Segment, Vocabulary, check, references};
 use crate::error::{Error, Result};
+use crate::store::answers;
 use crate::store::segments::{self, Definition, Rulebook};
-use crate::store::{answers, states};
 use crate::worker::compile;
 
 /// Makes a repeated request give the first answer.
@@ -288,7 +288,7 @@ impl App {
     /// # Errors
     /// If the database refuses.
     pub async fn profiles(&self, workspace: &Workspace) -> Result<i64> {
-        Ok(states::count(self.store.read(), workspace).await?)
+        Ok(i64::try_from(self.reader.count_states(workspace).await?).unwrap_or(i64::MAX))
     }
 }
 
