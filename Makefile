@@ -45,11 +45,13 @@ bench: ## Time the value mathematics beside Python's lifetimes, events in, and r
 	@tests/bench/ingest
 	@tests/bench/replicas
 
-reliability: ## The torture, kill and outage tests, long: 200 rounds each, and a whole year in both shapes
+reliability: ## The torture, kill and outage tests, long: 200 rounds each, a whole year in both shapes, 480 stories in any order
 	@PERENNIAL_TEST_TORTURE_ROUNDS=400 tests/with-services cargo test --profile $(PROFILE) -p perennial-feed --test it torture
 	@cargo build --profile $(PROFILE) -p perennial
 	@PERENNIAL_TEST_KILLS=200 PERENNIAL_TEST_DAYS=365 tests/with-services \
 		cargo test --profile $(PROFILE) -p perennial-tests --test it -- --test-threads 1 --nocapture kill:: outage:: shapes::
+	@PERENNIAL_TEST_STORIES=480 PERENNIAL_TEST_SEED=$$RANDOM \
+		cargo test --profile $(PROFILE) -p perennial-tests --test it -- --nocapture any_order::
 
 upgrade: ## The release before on this version's schema, once there is one
 	@tests/with-services tests/upgrade

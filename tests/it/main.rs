@@ -1,6 +1,7 @@
 //! Stories across services, and the rules that no crate can hold alone.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod any_order;
 mod api_style;
 mod architecture;
 mod erasure;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use perennial_feed::{Erasing, Fold, FoldFault, Listener, Parted, Personal, Record, Turn};
 use perennial_rpc::facts::{self, About};
 use perennial_store::DatabaseTransaction;
-use perennial_types::{Fact, FactKind, OrderChange, OrderState, ProfileId, Workspace};
+use perennial_types::{Fact, FactKind, OrderChange, OrderState, ProfileId, Timestamp, Workspace, micros};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -43,7 +43,7 @@ pub async fn end_coupons(app: App, listener: Listener, stop: CancellationToken) 
 }
 
 impl App {
-    fn later(&self, error: &crate::error::Error, failures: &mut u32) -> Option<perennial_types::Timestamp> {
+    fn later(&self, error: &crate::error::Error, failures: &mut u32) -> Option<Timestamp> {
         warn!(error = %perennial_rpc::Chain(error), "coupons wait to end");
         *failures += 1;
         self.now().checked_add(Duration::from_millis(100 << (*failures).min(8))).ok()
@@ -62,9 +62,15 @@ pub struct State {
 struct Known {
     #[serde(rename = "s")]
     order: OrderState,
-    /// The code it named.
+    /// The code it named, by the latest telling that names one: the others say nothing of coupons.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// What it got off by that telling, in minor units.
+    #[serde(rename = "d", default)]
+    discount: i64,
+    /// Event time of that telling, in microseconds.
+    #[serde(rename = "t", default)]
+    told: i64,
     /// It was passed on as placed.
     #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
     passed_on: bool,
@@ -78,31 +84,58 @@ impl Orders {
     fn order(state: &mut State, turn: &mut Turn<(Workspace, Seen)>, fact: &Fact, change: &OrderChange) {
         let id = change.order_id();
         let named = match change {
-            OrderChange::Placed(it) => it.coupon.as_deref().map(|it| it.trim().to_uppercase()),
+            OrderChange::Placed(it) => {
+                let code = it.coupon.as_deref().map(|it| it.trim().to_uppercase());
+                code.filter(|it| !it.is_empty()).map(|code| (micros(fact.at), it.discount, Some(code)))
+            }
             _ => None,
         };
-        let named = named.filter(|it| !it.is_empty());
         if let (OrderChange::Placed(_), None, false) = (change, &named, state.orders.contains_key(id)) {
             return;
         }
         let known = state.orders.entry(id.to_owned()).or_default();
+        let before = known.used();
         known.order.apply(&fact.id.to_string(), fact.at, change);
-        known.code = named.or(known.code.take());
-        known.settle(id, turn, fact.at);
+        if let Some(named) = named {
+            known.name(named);
+        }
+        known.settle(id, turn, fact.at, before);
     }
 }
 
+/// What an order did with coupons: when that was told, what it got off, and by which code.
+type Used = (i64, i64, Option<String>);
+
 impl Known {
-    /// Passes on what changed.
-    fn settle(&mut self, id: &str, turn: &mut Turn<(Workspace, Seen)>, at: perennial_types::Timestamp) {
+    fn used(&self) -> Used {
+        (self.told, self.discount, self.code.clone())
+    }
+
+    /// Takes in a telling that names a code, unless a later one is known; of two at one instant the one that gave more
+    /// counts, so that their order of arrival is no matter.
+    fn name(&mut self, named: Used) {
+        if self.code.is_none() || named > self.used() {
+            (self.told, self.discount, self.code) = named;
+        }
+    }
+
+    /// Passes on what changed from `before`.
+    fn settle(&mut self, id: &str, turn: &mut Turn<(Workspace, Seen)>, at: Timestamp, before: Used) {
         let (counts, workspace) = (self.order.counts(), turn.workspace().clone());
+        if let (true, true, Some(placed)) = (counts, self.passed_on, self.order.placed_at())
+            && (before.1, &before.2) != (self.discount, &self.code)
+        {
+            // Another telling knew better what the coupon was worth: it is used anew.
+            turn.row((workspace.clone(), Seen::Undone { order: id.to_owned(), at: placed }));
+            self.passed_on = false;
+        }
         match (&self.code, self.order.placed_at()) {
             (Some(code), Some(placed)) if counts && !self.passed_on => {
                 let seen = Seen::Placed {
                     profile: turn.profile(),
                     order: id.to_owned(),
                     code: code.clone(),
-                    discount: self.order.discount(),
+                    discount: self.discount,
                     at: placed,
                 };
                 turn.row((workspace, seen));
@@ -171,10 +204,14 @@ impl Fold for Orders {
         let at = turn.at();
         for (id, other) in from.orders {
             let known = into.orders.entry(id.clone()).or_default();
+            let before =
+                if known.passed_on { known.used() } else { (other.told, other.discount, other.code.clone()) };
             known.order.merge(other.order);
-            known.code = known.code.take().or(other.code);
+            if other.code.is_some() {
+                known.name((other.told, other.discount, other.code));
+            }
             known.passed_on |= other.passed_on;
-            known.settle(&id, turn, at);
+            known.settle(&id, turn, at, before);
         }
         Ok(())
     }
@@ -219,5 +256,23 @@ impl Fold for Orders {
             observe(tx, &workspace, &seen).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_telling_that_names_a_coupon_counts_whichever_comes_first() {
+        let tellings = [(5, 200, "A"), (7, 300, "A"), (7, 300, "B"), (7, 250, "C")];
+        let told = |tellings: &mut dyn Iterator<Item = &(i64, i64, &str)>| {
+            let mut known = Known::default();
+            tellings.for_each(|(at, discount, code)| known.name((*at, *discount, Some((*code).to_owned()))));
+            known.used()
+        };
+        let straight = told(&mut tellings.iter());
+        assert_eq!(straight, (7, 300, Some("B".to_owned())));
+        assert_eq!(told(&mut tellings.iter().rev()), straight);
     }
 }

@@ -61,7 +61,7 @@ pub enum FactKind {
 }
 
 /// One line of a cart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CartLine {
     /// The product's id, else its SKU.
     pub product_id: String,

@@ -106,15 +106,14 @@ impl OrderState {
         match change {
             OrderChange::Placed(order) => {
                 self.placed_at = Some(self.placed_at.map_or(at, |first| first.min(at)));
-                let telling = (at, fact_id.to_owned());
-                // The latest telling wins; at one instant the greater id does, so that order of arrival is no matter.
-                if self.latest.as_ref().is_none_or(|latest| *latest <= telling) {
-                    self.latest = Some(telling);
-                    self.revenue = order.revenue;
-                    self.discount = order.discount;
-                    self.profit = order.profit;
-                    self.cost_known_per_mille = order.cost_known_per_mille;
-                }
+                self.tell(&Self {
+                    latest: Some((at, fact_id.to_owned())),
+                    revenue: order.revenue,
+                    discount: order.discount,
+                    profit: order.profit,
+                    cost_known_per_mille: order.cost_known_per_mille,
+                    ..Self::default()
+                });
             }
             OrderChange::Refunded(OrderRefunded { amount: Some(amount), .. }) => {
                 self.refunds.insert(fact_id.to_owned(), *amount);
@@ -125,19 +124,30 @@ impl OrderState {
         }
     }
 
+    /// Takes over the amounts of another telling if it counts rather than this one: the later one; of two at one instant
+    /// the greater, so that their order of arrival is no matter.
+    fn tell(&mut self, other: &Self) {
+        if other.latest.is_some() && other.rank() > self.rank() {
+            self.latest.clone_from(&other.latest);
+            self.revenue = other.revenue;
+            self.discount = other.discount;
+            self.profit = other.profit;
+            self.cost_known_per_mille = other.cost_known_per_mille;
+        }
+    }
+
+    fn rank(&self) -> (Option<i64>, [i64; 4], Option<&str>) {
+        let amounts = [self.revenue, self.profit, self.discount, self.cost_known_per_mille];
+        (self.latest.as_ref().map(|it| it.0), amounts, self.latest.as_ref().map(|it| it.1.as_str()))
+    }
+
     /// Adds what another profile knew of the same order; used when profiles merge.
     pub fn merge(&mut self, other: Self) {
         self.placed_at = match (self.placed_at, other.placed_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        if other.latest > self.latest {
-            self.latest = other.latest;
-            self.revenue = other.revenue;
-            self.discount = other.discount;
-            self.profit = other.profit;
-            self.cost_known_per_mille = other.cost_known_per_mille;
-        }
+        self.tell(&other);
         self.refunds.extend(other.refunds);
         self.undone_by.extend(other.undone_by);
     }
@@ -231,6 +241,17 @@ mod tests {
         assert_eq!((order.net_revenue(), order.net_profit(), order.counts()), (7_500, 3_000, true));
         order.apply("c", from_micros(3), &refund(None));
         assert_eq!((order.net_revenue(), order.net_profit(), order.counts()), (0, 0, false));
+    }
+
+    #[test]
+    fn of_two_tellings_of_one_instant_the_greater_counts_whatever_their_facts_are_called() {
+        let told = |first: &str, second: &str| {
+            let mut order = OrderState::default();
+            order.apply(first, from_micros(1), &placed(9_000));
+            order.apply(second, from_micros(1), &placed(8_000));
+            order.net_revenue()
+        };
+        assert_eq!((told("a", "b"), told("b", "a")), (9_000, 9_000));
     }
 
     proptest! {

@@ -270,7 +270,7 @@ impl<'a> Pass<'a> {
             held.profile.apart.clone_from(&node.apart);
             held.profile.created = node.created;
             held.profile.last_seen = held.profile.last_seen.max(lost.last_seen);
-            held.profile.person.merge(lost.person);
+            held.profile.person.merge(lost.person, &held.profile.draw_key);
             held.changed = true;
         }
         let merge = Merge { id: MergeId(new_id(event.received)), from, into };

@@ -52,8 +52,8 @@ pub struct Parted {
     pub undone: Option<Timestamp>,
     /// Who comes back.
     pub back: Part,
-    /// Who stays.
-    pub stays: Part,
+    /// Who stays; none if they were erased since.
+    pub stays: Option<Part>,
 }
 
 impl App {
@@ -90,7 +90,8 @@ impl App {
     pub async fn preview_unmerge(&self, workspace: &Workspace, profile: ProfileId) -> Result<Parted> {
         let settings = self.book.settings(workspace).await?;
         let plan = self.parting(self.store.read(), workspace, profile, &settings, false).await?;
-        plan.parted(&settings, None)
+        let (back, stays) = plan.parts(&settings)?;
+        Ok(Parted { merged: Some(plan.merge.at), undone: None, back, stays: Some(stays) })
     }
 
     /// Undoes the merge of `profile` into another one: both are themselves again, and stay apart whatever shows them to be
@@ -128,12 +129,16 @@ impl App {
         if back.id != profile {
             return Ok(None);
         }
-        let (stays, others) = self.profile(workspace, undone.survivor).await?;
+        let stays = match self.profile(workspace, undone.survivor).await {
+            Ok((profile, leaves)) => Some(Part { profile, leaves, share: undone.other }),
+            Err(Error::NoProfile(_)) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Some(Parted {
             merged: None,
             undone: Some(undone.at),
             back: Part { profile: back, leaves, share: undone.own },
-            stays: Part { profile: stays, leaves: others, share: undone.other },
+            stays,
         }))
     }
 
@@ -143,10 +148,9 @@ impl App {
         let settings = self.book.settings_within(&tx, workspace).await?;
         let plan = self.parting(&tx, workspace, profile, &settings, true).await?;
         let merge = &plan.merge;
-        let parted = plan.parted(&settings, Some(now))?;
-        let (back, stays) = (&parted.back, &parted.stays);
+        let (back, stays) = plan.parts(&settings)?;
         merges::undo(&tx, workspace, merge.id, now).await?;
-        profiles::save(&tx, workspace, &plan.changed(&parted)).await?;
+        profiles::save(&tx, workspace, &plan.changed(&back, &stays)).await?;
         let moved = back.profile.identifiers.iter().map(|it| (it.clone(), profile)).collect();
         profiles::move_identifiers(&tx, workspace, moved).await?;
         let undone = Undone {
@@ -173,7 +177,7 @@ impl App {
         let changed: Vec<String> = plan.profiles.keys().map(|it| profile_key(*it)).collect();
         self.cache.forget(workspace, &changed).await;
         self.announce(told);
-        Ok(parted)
+        Ok(Parted { merged: Some(plan.merge.at), undone: Some(now), back, stays: Some(stays) })
     }
 
     /// Appends a side's events that are told anew, what befell it, and what others need to know of it; notes where the

@@ -1,10 +1,14 @@
 //! What one person agreed to for one channel and purpose, and what of that is in force.
 //!
 //! Only the latest statement of each kind counts, by the time it was made, so statements may arrive in any order and more
-//! than once. A withdrawal ends everything said up to its instant.
+//! than once. A withdrawal ends everything said up to its instant. What a page's banner stands at is said only where that
+//! changes (`banner`).
 
-use perennial_types::{Channel, ConsentChange, Purpose};
+use jiff::Timestamp;
+use perennial_types::{Channel, ConsentChange, Purpose, from_micros, micros};
 use serde::{Deserialize, Serialize};
+
+use super::banner::Banner;
 
 /// Something a person said about being contacted, with its provenance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,9 +128,50 @@ pub struct Agreement {
     /// No.
     #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
     withdrawn: Option<Statement>,
+    /// What pages stood at.
+    #[serde(rename = "b", skip_serializing_if = "Banner::is_empty")]
+    banner: Banner,
     /// What others heard last.
     #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
-    told: Option<bool>,
+    told: Option<Told>,
+}
+
+/// What others heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredTold")]
+struct Told {
+    #[serde(rename = "g")]
+    granted: bool,
+    /// As of when, in microseconds.
+    #[serde(rename = "a")]
+    at: i64,
+    /// Somebody who turned out to be the same person had said otherwise, and not all unite that alike.
+    #[serde(rename = "m", default, skip_serializing_if = "std::ops::Not::not")]
+    mixed: bool,
+}
+
+/// Before it was kept as of when, it was only yes or no.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredTold {
+    Word(bool),
+    Dated {
+        #[serde(rename = "g")]
+        granted: bool,
+        #[serde(rename = "a")]
+        at: i64,
+        #[serde(rename = "m", default)]
+        mixed: bool,
+    },
+}
+
+impl From<StoredTold> for Told {
+    fn from(it: StoredTold) -> Self {
+        match it {
+            StoredTold::Word(granted) => Self { granted, at: i64::MIN, mixed: false },
+            StoredTold::Dated { granted, at, mixed } => Self { granted, at, mixed },
+        }
+    }
 }
 
 /// An agreement as it stands in the database; in rows of before there were several statements, only the last one does.
@@ -140,8 +185,10 @@ struct Stored {
     confirmed: Option<Statement>,
     #[serde(rename = "n")]
     withdrawn: Option<Statement>,
+    #[serde(rename = "b", default)]
+    banner: Banner,
     #[serde(rename = "t")]
-    told: Option<bool>,
+    told: Option<Told>,
     #[serde(rename = "g")]
     granted: Option<bool>,
     #[serde(rename = "s", default)]
@@ -154,13 +201,17 @@ impl From<Stored> for Agreement {
     fn from(it: Stored) -> Self {
         let last = || Some(Statement { at: it.at, source: it.source.clone(), wording: None, proof: None });
         match it.granted {
-            Some(true) => Self { given: last(), told: Some(true), ..Self::default() },
-            Some(false) => Self { withdrawn: last(), told: Some(false), ..Self::default() },
+            Some(granted) => {
+                let told = Some(Told { granted, at: it.at, mixed: false });
+                let (given, withdrawn) = if granted { (last(), None) } else { (None, last()) };
+                Self { given, withdrawn, told, ..Self::default() }
+            }
             None => Self {
                 given: it.given,
                 asked: it.asked,
                 confirmed: it.confirmed,
                 withdrawn: it.withdrawn,
+                banner: it.banner,
                 told: it.told,
             },
         }
@@ -196,43 +247,65 @@ impl Agreement {
         later(place, Some(new));
     }
 
+    /// Takes in what a page stood at; `before` is what it last stood at, where it was not kept as of when. Whether that says
+    /// anything new.
+    pub fn see(&mut self, granted: bool, at: i64, before: Option<bool>) -> bool {
+        self.banner.see(granted, at, before)
+    }
+
+    /// The statements that count: those said outright, and those that the banner's changes make.
+    fn counting(&self, basis: Basis) -> Self {
+        let mut it = self.clone();
+        let said = |at: i64| Statement { at, source: "context".to_owned(), wording: None, proof: None };
+        let (yes, no) = (self.banner.last(true).map(said), self.banner.last(false).map(said));
+        later(if basis == Basis::DoubleOptIn { &mut it.asked } else { &mut it.given }, yes);
+        later(&mut it.withdrawn, no);
+        it
+    }
+
     /// What is in force; nothing if nothing was said that counts, and nothing is presumed.
     pub fn in_force(&self, basis: Basis) -> Option<InForce> {
+        let Self { given, asked, confirmed, withdrawn: no, .. } = self.counting(basis);
         let at = |it: &Option<Statement>| it.as_ref().map_or(i64::MIN, |it| it.at);
-        let yes = if at(&self.confirmed) >= at(&self.given) { &self.confirmed } else { &self.given };
-        let no = &self.withdrawn;
+        let yes = if at(&confirmed) >= at(&given) { &confirmed } else { &given };
         // At the same instant the no counts.
-        let deciding = if at(yes) > at(no) { yes } else { no };
-        let asked = (at(&self.asked) > at(yes).max(at(no))).then_some(at(&self.asked));
+        let deciding = if at(yes) > at(&no) { yes } else { &no };
+        let waits = (at(&asked) > at(yes).max(at(&no))).then_some(at(&asked));
         match deciding {
-            Some(by) => Some(InForce { granted: at(yes) > at(no), by: Some(by.clone()), asked }),
-            None if basis == Basis::Presumed => Some(InForce { granted: true, by: None, asked }),
-            None => asked.map(|_| InForce { granted: false, by: self.asked.clone(), asked }),
+            Some(by) => Some(InForce { granted: at(yes) > at(&no), by: Some(by.clone()), asked: waits }),
+            None if basis == Basis::Presumed => Some(InForce { granted: true, by: None, asked: waits }),
+            None => waits.map(|_| InForce { granted: false, by: asked.clone(), asked: waits }),
         }
     }
 
-    /// What others have to hear now, if it is not what they heard last. A yes that waits is none of their business.
+    /// What others have to hear at `now`, if it is not what they heard last, and as of when. A yes that waits is none of
+    /// their business.
     pub fn news(
         &mut self,
         (channel, purpose): (Channel, Purpose),
         basis: Basis,
         region: &str,
-    ) -> Option<ConsentChange> {
-        let now = self.in_force(basis);
-        let decided = now.as_ref().filter(|it| it.granted || self.withdrawn.is_some());
+        now: Timestamp,
+    ) -> Option<(Timestamp, ConsentChange)> {
+        let in_force = self.in_force(basis);
+        let is_no = self.withdrawn.is_some() || self.banner.last(false).is_some();
+        let decided = in_force.as_ref().filter(|it| it.granted || is_no);
         let granted = match (decided, self.told) {
             (Some(it), _) => it.granted,
             // What was presumed is so no longer, where the person lives now.
-            (None, Some(true)) => false,
+            (None, Some(Told { granted: true, .. })) => false,
             (None, _) => return None,
         };
-        if self.told == Some(granted) {
+        if self.told.is_some_and(|it| it.granted == granted && !it.mixed) {
             return None;
         }
-        self.told = Some(granted);
         let by = decided.and_then(|it| it.by.clone());
+        // Others go by the latest they heard, and by the no of two at one instant: this has to come after that.
+        let after = self.told.map_or(i64::MIN, |it| it.at.saturating_add(i64::from(granted && !it.granted)));
+        let at = by.as_ref().map_or(micros(now), |it| it.at).max(after);
+        self.told = Some(Told { granted, at, mixed: false });
         let source = by.map_or_else(|| format!("default:{region}"), |it| it.source);
-        Some(ConsentChange { channel, purpose, granted, source })
+        Some((from_micros(at), ConsentChange { channel, purpose, granted, source }))
     }
 
     /// Takes over what was said as somebody who turned out to be the same person.
@@ -241,15 +314,14 @@ impl Agreement {
         later(&mut self.asked, other.asked);
         later(&mut self.confirmed, other.confirmed);
         later(&mut self.withdrawn, other.withdrawn);
-        // Others unite what they heard of the two likewise: a no before a yes, unless the yes was later.
-        self.told =
-            self.in_force(Basis::Explicit).filter(|it| it.granted || self.withdrawn.is_some()).map_or(
-                match (self.told, other.told) {
-                    (None, told) | (told, None) => told,
-                    (Some(a), Some(b)) => Some(a && b),
-                },
-                |it| Some(it.granted),
-            );
+        self.banner.merge(&other.banner);
+        self.told = match (self.told, other.told) {
+            (None, told) | (told, None) => told,
+            (Some(a), Some(b)) => {
+                let later = if (a.at, b.granted) >= (b.at, a.granted) { a } else { b };
+                Some(Told { mixed: a.mixed || b.mixed || a.granted != b.granted, ..later })
+            }
+        };
     }
 }
 
@@ -277,7 +349,7 @@ mod tests {
     }
 
     fn told(agreement: &mut Agreement, basis: Basis) -> Option<bool> {
-        agreement.news(KEY, basis, "DE").map(|it| it.granted)
+        agreement.news(KEY, basis, "DE", from_micros(0)).map(|it| it.1.granted)
     }
 
     #[test]
@@ -300,7 +372,7 @@ mod tests {
     #[test]
     fn what_is_presumed_ends_with_a_no_and_where_nothing_is_presumed() {
         let mut it = Agreement::default();
-        let news = it.news(KEY, Basis::Presumed, "US").unwrap();
+        let (_, news) = it.news(KEY, Basis::Presumed, "US", from_micros(0)).unwrap();
         assert_eq!((news.granted, news.source.as_str()), (true, "default:US"));
         assert_eq!(told(&mut it, Basis::Presumed), None);
         assert_eq!(told(&mut it, Basis::Explicit), Some(false), "the person moved");

@@ -131,6 +131,18 @@ pub fn reaction(name: &str) -> Option<(Channel, Reaction)> {
     Some((channel, reaction))
 }
 
+/// What mail servers and providers do with a message, and its receiver does not.
+const HANDLING: [&str; 9] =
+    ["Sent", "Processed", "Delivered", "Deferred", "Dropped", "Bounced", "Blocked", "Failed", "Rejected"];
+
+/// Whether an event tells what a machine did with a message: no sign of life of whom it was for.
+pub fn is_handling(name: &str) -> bool {
+    let split = name.split_once([' ', '_', '-']);
+    split.is_some_and(|(channel, verb)| {
+        Channel::parse(&channel.to_ascii_lowercase()).is_some() && HANDLING.iter().any(|it| same(it, verb))
+    })
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
@@ -155,5 +167,17 @@ mod tests {
         assert_eq!(known("Song Played"), None);
         assert_eq!(reaction("Email Clicked"), Some((Channel::Email, Reaction::Event(MessageEvent::Clicked))));
         assert_eq!(reaction("Song Played"), None);
+    }
+
+    #[test]
+    fn what_machines_do_with_a_message_is_no_sign_of_life() {
+        for name in ["Email Delivered", "SMS Bounced", "push_failed", "Email dropped"] {
+            assert!(is_handling(name), "{name}");
+        }
+        for name in
+            ["Email Opened", "Email Clicked", "Email Unsubscribed", "Email Complained", "Order Delivered"]
+        {
+            assert!(!is_handling(name), "{name}");
+        }
     }
 }

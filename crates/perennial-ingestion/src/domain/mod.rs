@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agreement;
+pub mod banner;
 pub mod call;
 pub mod cart;
 pub mod catalogue;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::agreement::Said;
 use super::call::{Call, CallKind, Shared, object, text};
 use super::clock::event_time;
-use super::commerce::{Commerce, Reaction, known, reaction};
+use super::commerce::{Commerce, Reaction, is_handling, known, reaction};
 use super::event::{About, Event, Meaning};
 use super::flat::Flat;
 use super::problem::{Problem, shortened};
@@ -61,6 +61,7 @@ pub fn normalise(
     };
     let mut about = About { active: !is_false(&call), ..About::default() };
     let (name, meaning) = meaning(&mut call, &mut about, settings, at)?;
+    about.active &= !is_handling(&name);
     surroundings(&call, &mut about, &mut warnings)?;
     let age = arrival.received.duration_since(at);
     let historical =

@@ -207,23 +207,26 @@ impl Family {
             let (now, rest): (Vec<_>, Vec<_>) =
                 merges.into_iter().partition(|it| it.event == logged.id || it.at < logged.received);
             merges = rest;
-            now.into_iter().for_each(|it| join(&mut people, it));
+            now.into_iter().for_each(|it| self.join(&mut people, it));
             let Some(event) = &logged.event else { continue };
             let whose = if of_side(&logged.leaf) { logged.leaf } else { head };
-            let key = self.members.get(&whose).map(|it| it.draw_key.as_str()).unwrap_or_default();
-            let lived = people.entry(whose).or_default().apply(event, key, settings);
+            let lived = people.entry(whose).or_default().apply(event, self.draw_key(whose), settings);
             retold.push((place, told_again(&logged.facts, lived)));
         }
-        merges.into_iter().for_each(|it| join(&mut people, it));
+        merges.into_iter().for_each(|it| self.join(&mut people, it));
         let mut person = people.remove(&head).unwrap_or_default();
-        people.into_values().for_each(|it| person.merge(it));
+        people.into_values().for_each(|it| person.merge(it, self.draw_key(head)));
         (person, retold)
     }
-}
 
-fn join(people: &mut BTreeMap<ProfileId, Person>, it: Joined) {
-    if let Some(lost) = people.remove(&it.from) {
-        people.entry(it.into).or_default().merge(lost);
+    fn draw_key(&self, profile: ProfileId) -> &str {
+        self.members.get(&profile).map(|it| it.draw_key.as_str()).unwrap_or_default()
+    }
+
+    fn join(&self, people: &mut BTreeMap<ProfileId, Person>, it: Joined) {
+        if let Some(lost) = people.remove(&it.from) {
+            people.entry(it.into).or_default().merge(lost, self.draw_key(it.into));
+        }
     }
 }
 

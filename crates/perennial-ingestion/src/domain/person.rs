@@ -5,10 +5,11 @@ use perennial_types::{
     Channel, Fact, FactKind, Identifier, IdentifierKind, OrderChange, Properties, Purpose, Scalar, micros,
 };
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::agreement::{Agreement, Basis, InForce, Rule, Said, basis};
-use super::cart::Cart;
+use super::agreement::{Agreement, Basis, InForce, Rule, Word, basis};
+use super::cart::{Cart, Move};
 use super::event::{Event, Meaning};
 use super::identity::id_from;
 use super::normalise::{identifies, region_of_locale, without_identifiers};
@@ -24,7 +25,7 @@ pub struct Person {
     traits: BTreeMap<String, Trait>,
     #[serde(rename = "c", default, skip_serializing_if = "BTreeMap::is_empty")]
     consents: BTreeMap<String, Agreement>,
-    /// What the page's banner last stood at.
+    /// What the page's banner last stood at, where it was not yet kept as of when.
     #[serde(rename = "b", default, skip_serializing_if = "BTreeMap::is_empty")]
     standing: BTreeMap<String, bool>,
     #[serde(rename = "zo", default, skip_serializing_if = "Option::is_none")]
@@ -40,13 +41,17 @@ pub struct Person {
     #[serde(rename = "rd", default, skip_serializing_if = "Option::is_none")]
     device_region: Option<Dated>,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
+    email: Option<Dated>,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    phone: Option<String>,
+    phone: Option<Dated>,
     #[serde(rename = "k", default)]
     cart: Cart,
+    /// Orders whose first report emptied a cart long ago, the latest last.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     orders: Vec<String>,
+    /// It took over somebody else since it was last looked whether others know what it agreed to.
+    #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
+    united: bool,
 }
 
 /// A trait and when it was told; without a value it was removed.
@@ -56,6 +61,15 @@ struct Trait {
     value: Option<Scalar>,
     #[serde(rename = "a")]
     at: i64,
+}
+
+impl Trait {
+    /// Whether it counts rather than another telling of the same trait: the later one; of two at one instant a removal,
+    /// else what comes first in the alphabet, so that their order of arrival is no matter.
+    fn counts_over(&self, other: &Self) -> bool {
+        let rank = |it: &Self| (it.at, Reverse(it.value.as_ref().map(ToString::to_string)));
+        self.at > other.at || (self.at == other.at && rank(self) > rank(other))
+    }
 }
 
 /// Something told, and when: the latest counts, however late it arrives.
@@ -137,83 +151,95 @@ impl Person {
         let mut facts = Facts { event, made: Vec::new() };
         let kind = self.meaning(event, owner, at);
         if event.meaning != Meaning::Consent {
-            facts.add(&event.name, event.properties.clone(), kind);
+            facts.add(&event.name, event.at, event.properties.clone(), kind);
         }
         self.surroundings(event, at);
         self.consent(event, at, &settings.consent_rules, &mut facts);
         if let Meaning::Order(OrderChange::Placed(order), _) = &event.meaning {
-            // Browser and server report the same order: only its first report ends the cart it came from.
-            if !self.orders.contains(&order.order_id) {
-                self.orders.push(order.order_id.clone());
-                let surplus = self.orders.len().saturating_sub(ORDERS);
-                self.orders.drain(..surplus);
-                if self.cart.concerns(at) {
-                    let had_lines = self.cart.empty(at);
-                    let cart_id = self.cart.close();
-                    if had_lines {
-                        let kind = FactKind::CartChanged { cart_id, lines: Vec::new() };
-                        facts.add("Cart Emptied", Properties::new(), kind);
-                    }
-                }
+            let before = self.cart.now(&self.orders, owner);
+            let after = self.moved(at, Move::Ordered(order.order_id.clone()), owner);
+            if before.lines != after.lines {
+                // An order that comes late leaves what was put in after it.
+                let is_empty = after.lines.is_empty();
+                let name = if is_empty { "Cart Emptied" } else { "Cart Changed" };
+                let cart_id = if is_empty { before.id } else { after.id };
+                let kind = FactKind::CartChanged { cart_id, lines: after.lines };
+                facts.add(name, event.at, Properties::new(), kind);
             }
         }
         facts.made
     }
 
     fn meaning(&mut self, event: &Event, owner: &str, at: i64) -> FactKind {
-        let changed =
-            |cart: &Cart| FactKind::CartChanged { cart_id: cart.id.clone(), lines: cart.lines.clone() };
         match &event.meaning {
             Meaning::Tracked | Meaning::Consent => FactKind::Tracked,
             Meaning::Traits => self.tell(event, at),
             Meaning::ProductViewed(product_id) => FactKind::ProductViewed { product_id: product_id.clone() },
-            // What happened before the order that emptied the cart, and arrives after it, is no longer in any cart.
-            Meaning::CartAdded(..) | Meaning::CartRemoved(..) | Meaning::CartShown(..)
-                if !self.cart.concerns(at) =>
-            {
-                FactKind::Tracked
-            }
-            Meaning::CartAdded(id, line) => {
-                self.cart.add(id.as_deref(), line.clone(), owner);
-                changed(&self.cart)
-            }
+            Meaning::CartAdded(id, line) => self.changed(at, Move::Added(id.clone(), line.clone()), owner),
             Meaning::CartRemoved(id, product_id, quantity) => {
-                self.cart.remove(id.as_deref(), product_id, *quantity, owner);
-                changed(&self.cart)
+                self.changed(at, Move::Removed(id.clone(), product_id.clone(), *quantity), owner)
             }
-            Meaning::CartShown(id, lines) => {
-                self.cart.show(id.as_deref(), lines.clone(), owner);
-                changed(&self.cart)
-            }
+            Meaning::CartShown(id, lines) => self.changed(at, Move::Shown(id.clone(), lines.clone()), owner),
             Meaning::CheckoutStarted(id) => FactKind::CheckoutStarted { checkout_id: id.clone() },
             Meaning::Order(change, _) => FactKind::Order(change.clone()),
             Meaning::Message(reaction) => FactKind::Message(reaction.clone()),
         }
     }
 
+    /// What is in the cart now.
+    #[cfg(test)]
+    pub fn cart_lines(&self) -> Vec<perennial_types::CartLine> {
+        self.cart.now(&self.orders, "").lines
+    }
+
+    fn changed(&mut self, at: i64, it: Move, owner: &str) -> FactKind {
+        let cart = self.moved(at, it, owner);
+        // What happened before the order that emptied the cart, and arrives after it, is no longer in any cart.
+        if !cart.concerns(at) {
+            return FactKind::Tracked;
+        }
+        FactKind::CartChanged { cart_id: cart.id, lines: cart.lines }
+    }
+
+    /// The cart after something happened to it.
+    fn moved(&mut self, at: i64, it: Move, owner: &str) -> Cart {
+        self.cart.take(at, it, &mut self.orders, owner);
+        let surplus = self.orders.len().saturating_sub(ORDERS);
+        self.orders.drain(..surplus);
+        self.cart.now(&self.orders, owner)
+    }
+
     fn tell(&mut self, event: &Event, at: i64) -> FactKind {
+        self.date_addresses();
         let set = event.about.set.iter().map(|(name, value)| (name, Some(value)));
         for (name, value) in set.chain(event.about.unset.iter().map(|name| (name, None))) {
-            let told = Trait { value: value.cloned(), at };
-            match self.traits.get_mut(name) {
-                // An old event that arrives late does not undo a newer one.
-                Some(there) if there.at > at => {}
-                Some(there) => *there = told,
-                None => {
-                    self.traits.insert(name.clone(), told);
-                }
-            }
+            self.take(name, Trait { value: value.cloned(), at });
         }
-        let latest = |name: &str| self.traits.get(name).is_some_and(|it| it.at <= at);
-        if event.about.email.is_some() && latest("email") {
-            self.email.clone_from(&event.about.email);
-        }
-        if event.about.phone.is_some() && latest("phone") {
-            self.phone.clone_from(&event.about.phone);
-        }
+        latest(&mut self.email, event.about.email.clone().map(|it| Dated(it, at)));
+        latest(&mut self.phone, event.about.phone.clone().map(|it| Dated(it, at)));
         FactKind::Traits {
             set: without_identifiers(event.about.set.clone()),
             unset: event.about.unset.clone(),
+        }
+    }
+
+    /// An address of before it was kept when it was told is as old as the trait that told it.
+    fn date_addresses(&mut self) {
+        for (place, name) in [(&mut self.email, "email"), (&mut self.phone, "phone")] {
+            if let (Some(Dated(_, at @ i64::MIN)), Some(told)) = (place, self.traits.get(name)) {
+                *at = told.at;
+            }
+        }
+    }
+
+    fn take(&mut self, name: &str, told: Trait) {
+        match self.traits.get_mut(name) {
+            // An old event that arrives late does not undo a newer one.
+            Some(there) if told.counts_over(there) => *there = told,
+            Some(_) => {}
+            None => {
+                self.traits.insert(name.to_owned(), told);
+            }
         }
     }
 
@@ -233,25 +259,27 @@ impl Person {
 
     /// Takes in what an event says about consent, and tells what is in force by it from then on.
     fn consent(&mut self, event: &Event, at: i64, rules: &[Rule], facts: &mut Facts<'_>) {
-        let mut said: Vec<&Said> = event.about.consents.iter().collect();
-        for it in &event.about.standing {
-            let granted = it.word != super::agreement::Word::No;
-            if self.standing.insert(key(it.channel, it.purpose), granted) != Some(granted) {
-                said.push(it);
-            }
-        }
         let region = self.region().0;
         let mut concerned: BTreeSet<(Channel, Purpose)> = BTreeSet::new();
-        for it in said {
+        if std::mem::take(&mut self.united) {
+            concerned.extend(self.consents.keys().filter_map(|it| of_key(it)));
+        }
+        let outright = event.about.consents.iter().map(|it| (it, true));
+        for (it, is_outright) in outright.chain(event.about.standing.iter().map(|it| (it, false))) {
             let basis = basis(rules, &region, it.channel, it.purpose);
-            let agreement = self.consents.entry(key(it.channel, it.purpose)).or_default();
-            agreement.say(it, at, basis);
+            let place = key(it.channel, it.purpose);
+            let agreement = self.consents.entry(place.clone()).or_default();
+            if is_outright {
+                agreement.say(it, at, basis);
+            } else if !agreement.see(it.word != Word::No, at, self.standing.remove(&place)) {
+                continue;
+            }
             concerned.insert((it.channel, it.purpose));
             if agreement.in_force(basis).is_some_and(|it| it.asked == Some(at)) {
                 let text = |it: &str| Scalar::Text(it.to_owned());
                 let properties = [("channel", it.channel.as_str()), ("purpose", it.purpose.as_str())];
                 let properties = properties.map(|(name, it)| (name.to_owned(), text(it))).into();
-                facts.add("Consent Requested", properties, FactKind::Tracked);
+                facts.add("Consent Requested", event.at, properties, FactKind::Tracked);
             }
         }
         // What a rule presumes, it presumes of those who can be reached at all; and what it presumed ends when they move.
@@ -264,9 +292,9 @@ impl Person {
             if basis != Basis::Presumed && !self.consents.contains_key(&place) {
                 continue;
             }
-            let news = self.consents.entry(place).or_default().news((channel, purpose), basis, &region);
-            if let Some(change) = news {
-                facts.add("Consent Changed", Properties::new(), FactKind::Consent(change));
+            let agreement = self.consents.entry(place).or_default();
+            if let Some((at, change)) = agreement.news((channel, purpose), basis, &region, event.at) {
+                facts.add("Consent Changed", at, Properties::new(), FactKind::Consent(change));
             }
         }
     }
@@ -280,26 +308,16 @@ impl Person {
     }
 
     /// Takes over what was known of a profile that turned out to be the same person. Of traits and consents the latest
-    /// counts; of two at the same instant the survivor's, but a withdrawal before a grant.
-    pub fn merge(&mut self, from: Self) {
-        // An address goes with the trait that told it.
-        for (place, other, name) in
-            [(&mut self.email, from.email, "email"), (&mut self.phone, from.phone, "phone")]
-        {
-            let at = |traits: &BTreeMap<String, Trait>| traits.get(name).map(|it| it.at);
-            if place.is_none() || (other.is_some() && at(&from.traits) > at(&self.traits)) {
-                *place = other;
-            }
-        }
+    /// counts; of consents at the same instant a withdrawal.
+    pub fn merge(&mut self, mut from: Self, owner: &str) {
+        self.date_addresses();
+        from.date_addresses();
+        latest(&mut self.email, from.email);
+        latest(&mut self.phone, from.phone);
         for (name, told) in from.traits {
-            match self.traits.get_mut(&name) {
-                Some(there) if there.at >= told.at => {}
-                Some(there) => *there = told,
-                None => {
-                    self.traits.insert(name, told);
-                }
-            }
+            self.take(&name, told);
         }
+        self.united = true;
         for (key, agreement) in from.consents {
             self.consents.entry(key).or_default().merge(agreement);
         }
@@ -316,11 +334,11 @@ impl Person {
         ] {
             latest(place, other);
         }
-        self.cart.merge(from.cart);
         let known: BTreeSet<String> = self.orders.iter().cloned().collect();
         let mut orders: Vec<String> = from.orders.into_iter().filter(|it| !known.contains(it)).collect();
         orders.append(&mut self.orders);
         self.orders = orders;
+        self.cart.merge(from.cart, &mut self.orders, owner);
     }
 
     /// The zone that counts, and where it came from: the person's own, else the device's, else the workspace's.
@@ -377,12 +395,12 @@ impl Person {
 
     /// The address to write to: the latest told, else one it is recognised by.
     pub fn email(&self, identifiers: &BTreeSet<Identifier>) -> Option<String> {
-        self.email.clone().or_else(|| first(identifiers, IdentifierKind::Email))
+        self.email.as_ref().map(|it| it.0.clone()).or_else(|| first(identifiers, IdentifierKind::Email))
     }
 
     /// The number to call: the latest told, else one it is recognised by.
     pub fn phone(&self, identifiers: &BTreeSet<Identifier>) -> Option<String> {
-        self.phone.clone().or_else(|| first(identifiers, IdentifierKind::Phone))
+        self.phone.as_ref().map(|it| it.0.clone()).or_else(|| first(identifiers, IdentifierKind::Phone))
     }
 
     /// Traits by name, identifiers included or left out.
@@ -397,14 +415,10 @@ impl Person {
     /// Consents by channel and purpose, as they are in force where the person lives.
     pub fn consents(&self, rules: &[Rule]) -> Vec<(Channel, Purpose, InForce)> {
         let region = self.region().0;
-        let parse = |key: &str| {
-            let (channel, purpose) = key.split_once(':')?;
-            Some((Channel::parse(channel)?, Purpose::parse(purpose)?))
-        };
         self.consents
             .iter()
             .filter_map(|(key, agreement)| {
-                let (channel, purpose) = parse(key)?;
+                let (channel, purpose) = of_key(key)?;
                 let in_force = agreement.in_force(basis(rules, &region, channel, purpose))?;
                 Some((channel, purpose, in_force))
             })
@@ -414,6 +428,11 @@ impl Person {
 
 fn key(channel: Channel, purpose: Purpose) -> String {
     format!("{}:{}", channel.as_str(), purpose.as_str())
+}
+
+fn of_key(key: &str) -> Option<(Channel, Purpose)> {
+    let (channel, purpose) = key.split_once(':')?;
+    Some((Channel::parse(channel)?, Purpose::parse(purpose)?))
 }
 
 fn first(identifiers: &BTreeSet<Identifier>, kind: IdentifierKind) -> Option<String> {
@@ -427,8 +446,7 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    fn add(&mut self, name: &str, properties: Properties, kind: FactKind) {
-        let at: Timestamp = self.event.at;
+    fn add(&mut self, name: &str, at: Timestamp, properties: Properties, kind: FactKind) {
         let id = match u8::try_from(self.made.len()) {
             Ok(0) | Err(_) => self.event.id,
             Ok(n) => id_from(self.event.received, &[self.event.id.as_bytes(), &[n]]),

@@ -184,6 +184,15 @@ fn no_identifier_of_anybody_is_in_a_fact() {
 #[test]
 fn single_cart_events_add_up_to_the_cart_and_an_order_empties_it() {
     let mut person = Person::default();
+    let mut minute = 0;
+    let mut facts = |person: &mut Person, event: &str, properties: &str| {
+        minute += 1;
+        let time = format!("2026-03-01T11:{minute:02}:00Z");
+        let event = format!(
+            r#"{{"type":"track","userId":"1","event":"{event}","timestamp":"{time}","properties":{properties}}}"#
+        );
+        person.apply(&read(&event).unwrap(), "0123456789", &settings())
+    };
     facts(&mut person, "Product Added", r#"{"product_id":"a","price":10,"quantity":2}"#);
     let both = facts(&mut person, "Added Product", r#"{"product_id":"b","price":"5.50"}"#);
     assert_eq!(both[0].name, "Product Added");
@@ -219,6 +228,33 @@ fn a_stale_page_does_not_undo_an_unsubscribe() {
     let back = r#"{"type":"identify","userId":"1","traits":{"email_consent":true},"timestamp":"2026-03-01T12:00:01Z"}"#;
     let back = read(back).unwrap();
     assert_eq!(granted(&person.apply(&back, "k", &settings())), Some((Channel::Email, true)));
+}
+
+#[test]
+fn others_hear_what_two_agreed_to_who_turn_out_to_be_one() {
+    let say = |person: &mut Person, minute: u8, granted: bool| {
+        let json = format!(
+            r#"{{"type":"identify","userId":"1","timestamp":"2026-03-01T11:{minute:02}:00Z","traits":{{"email_consent":{granted}}}}}"#
+        );
+        person.apply(&read(&json).unwrap(), "k", &settings())
+    };
+    let news = |facts: &[Fact]| -> Vec<(bool, Timestamp)> {
+        let told = |it: &Fact| match &it.kind {
+            FactKind::Consent(change) => Some((change.granted, it.at)),
+            _ => None,
+        };
+        facts.iter().filter_map(told).collect()
+    };
+    let (mut one, mut other) = (Person::default(), Person::default());
+    assert_eq!(news(&say(&mut one, 10, true)).len(), 1);
+    assert!(news(&say(&mut one, 30, true)).is_empty(), "that is no news");
+    assert_eq!(news(&say(&mut other, 20, false)).len(), 1);
+    // Others know of a yes before the no; what counts came after it.
+    one.merge(other, "k");
+    let page = read(r#"{"type":"page","userId":"1","timestamp":"2026-03-01T11:05:00Z"}"#).unwrap();
+    let told = news(&one.apply(&page, "k", &settings()));
+    assert_eq!(told, [(true, "2026-03-01T11:30:00Z".parse().unwrap())]);
+    assert!(news(&one.apply(&page, "k", &settings())).is_empty(), "once");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn unmerge(settings: &Settings, it: &Parted) -> wire::Unmerge {
     };
     wire::Unmerge {
         returned: Some(part(&it.back)),
-        survivor: Some(part(&it.stays)),
+        survivor: it.stays.as_ref().map(part),
         merge_time: it.merged.map(time::to_wire),
         undo_time: it.undone.map(time::to_wire),
     }

@@ -1,9 +1,12 @@
 //! Merges that were undone, and which of them the survivor's partition has not heard of yet.
 
 use perennial_store::{
-    Column, ConnectionTrait, QueryResult, Result, StoreError, Table, column, execute, insert_rows, query,
+    Backend, Column, ConnectionTrait, QueryResult, Result, StoreError, Table, any_of, column, execute,
+    insert_rows, query,
 };
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, from_micros, micros};
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 const UNMERGES: Table = Table {
     name: "unmerge",
@@ -119,13 +122,37 @@ pub async fn gone_from(
     rows.iter().map(|row| Ok(ProfileId(column(row, 0)?))).collect()
 }
 
-/// Forgets what was undone of an erased profile.
+/// Who came back by each of these undone merges, and who stayed.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn sides(
+    db: &impl ConnectionTrait,
+    workspace: &Workspace,
+    merges: impl Iterator<Item = Uuid>,
+) -> Result<BTreeMap<Uuid, (ProfileId, ProfileId)>> {
+    let mut values = vec![workspace.as_str().into()];
+    let wanted = merges.map(Into::into).collect();
+    let condition = any_of(Backend::of(db), "merge", Column::Uuid, wanted, &mut values);
+    let sql = format!("SELECT merge, profile, survivor FROM unmerge WHERE workspace = $1 AND {condition}");
+    let rows = query(db, "undone merges", &sql, values).await?;
+    rows.iter()
+        .map(|row| Ok((column(row, 0)?, (ProfileId(column(row, 1)?), ProfileId(column(row, 2)?)))))
+        .collect()
+}
+
+/// Forgets what was undone of an erased profile. Where it stayed, it stays known that the other came back; not how much
+/// the erased one had.
 ///
 /// # Errors
 /// If the database refuses.
 pub async fn remove(tx: &impl ConnectionTrait, workspace: &Workspace, profile: ProfileId) -> Result<u64> {
-    let sql = "DELETE FROM unmerge WHERE workspace = $1 AND (profile = $2 OR survivor = $2)";
-    execute(tx, "undone merges", sql, vec![workspace.as_str().into(), profile.0.into()]).await
+    let values = || vec![workspace.as_str().into(), profile.0.into()];
+    let sql = "UPDATE unmerge SET other_events = 0, other_orders = 0, pending = FALSE \
+               WHERE workspace = $1 AND survivor = $2";
+    execute(tx, "undone merges", sql, values()).await?;
+    let sql = "DELETE FROM unmerge WHERE workspace = $1 AND profile = $2";
+    execute(tx, "undone merges", sql, values()).await
 }
 
 fn select() -> String {

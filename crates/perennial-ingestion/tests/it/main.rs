@@ -12,6 +12,7 @@ mod house;
 mod identity;
 mod lag;
 mod quality;
+mod unmerge;
 mod wire;
 
 /// Runs a test on every database there is.

@@ -31,8 +31,8 @@ pub struct FitRequest {
     pub cutoff: Option<i32>,
     /// Publish it if it passes.
     pub publish: bool,
-    /// On schedule: the search starts at the model in force, and where nothing is published yet and no model passes,
-    /// what can be counted is.
+    /// On schedule: the search starts at the model in force, and where no model ever passed, what can be counted is
+    /// published.
     pub scheduled: bool,
     /// What may make it finer: none for what the settings say if kinds compete, else nothing.
     pub refine: Option<Vec<Candidate>>,
@@ -159,17 +159,19 @@ impl App {
             published_at: None,
             finding: found.counted,
         };
+        // What can be counted is better than nothing, and says why there is no more; as long as there is no more it is
+        // counted anew, so that nobody is measured by the customers of the first day.
+        let counts = request.scheduled && in_force.as_ref().is_none_or(|it| it.finding.fitted.is_none());
         match found.outcome {
             Ok(Outcome { finding, objection: None }) if request.publish => {
                 model.status = Status::Published;
                 model.finding = finding;
             }
-            // Nothing serves yet: what can be counted is better than nothing, and says why there is no more.
-            Ok(Outcome { objection: Some(reason), .. }) if request.scheduled && in_force.is_none() => {
+            Ok(Outcome { objection: Some(reason), .. }) if counts => {
                 model.status = Status::Published;
                 model.reason = reason;
             }
-            Err(Unfit::Fit(error)) if request.scheduled && in_force.is_none() => {
+            Err(Unfit::Fit(error)) if counts => {
                 model.status = Status::Published;
                 model.reason = error.to_string();
             }

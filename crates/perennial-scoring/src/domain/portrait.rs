@@ -17,7 +17,7 @@ pub struct Sources {
 }
 
 /// What was known at a first order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Traits {
     /// The channel that brought the customer.
@@ -140,10 +140,10 @@ impl Portrait {
         self.at <= micros(at)
     }
 
-    /// Whether it comes before another.
+    /// Whether it comes before another: at one instant by what was known, which does not depend on what arrived first.
     #[must_use]
     pub fn is_before(&self, other: &Self) -> bool {
-        (self.at, &self.fact) < (other.at, &other.fact)
+        (self.at, &self.traits, &self.fact) < (other.at, &other.traits, &other.fact)
     }
 }
 

@@ -137,6 +137,11 @@ fn is_zero(it: &u64) -> bool {
     *it == 0
 }
 
+fn comes_before(one: &Option<Scalar>, other: &Option<Scalar>) -> bool {
+    let text = |it: &Option<Scalar>| it.as_ref().map(ToString::to_string);
+    text(one) < text(other)
+}
+
 /// The key of a consent.
 pub fn consent_key(channel: Channel, purpose: Purpose) -> &'static str {
     let [marketing, transactional, compliance] = match channel {
@@ -185,20 +190,23 @@ impl State {
         self.flips.values().copied().chain(self.stage_flip).min()
     }
 
-    /// Sets or removes a trait, unless a later telling is known.
+    /// Sets or removes a trait, unless a later telling is known; of two at one instant, as ingestion does, a removal counts,
+    /// else what comes first in the alphabet.
     pub fn set_trait(&mut self, name: &str, value: Option<Scalar>, at: i64) {
         let room = self.traits.len() < MAX_TRAITS;
         match self.traits.get_mut(name) {
-            Some(known) if known.1 <= at => *known = (value, at),
+            Some(known) if known.1 < at || (known.1 == at && comes_before(&value, &known.0)) => {
+                *known = (value, at);
+            }
             None if room => drop(self.traits.insert(name.to_owned(), (value, at))),
             Some(_) | None => {}
         }
     }
 
-    /// Gives or withdraws consent, unless a later telling is known.
+    /// Gives or withdraws consent, unless a later telling is known; of two at one instant the withdrawal counts.
     pub fn set_consent(&mut self, key: String, granted: bool, at: i64) {
         let known = self.consents.entry(key).or_insert((granted, at));
-        if known.1 <= at {
+        if known.1 < at || (known.1 == at && !granted) {
             *known = (granted, at);
         }
     }

@@ -324,16 +324,16 @@ fn brute(told: &[(i64, Told)], t: i64) -> Vec<bool> {
             orders.values().filter(|it| it.counts() && micros(it.placed_at().unwrap()) + days * DAY > t);
         inside.map(perennial_types::OrderState::net_revenue).collect()
     };
-    let plan = facts.iter().enumerate().filter_map(|(n, it)| match &it.kind {
-        FactKind::Traits { set, .. } => Some((it.at, n, set["plan"].clone())),
+    let plan = facts.iter().filter_map(|it| match &it.kind {
+        FactKind::Traits { set, .. } => Some((it.at, std::cmp::Reverse(set["plan"].to_string()))),
         _ => None,
     });
-    let pro = plan.max_by_key(|it| (it.0, it.1)).is_some_and(|it| it.2 == Scalar::from("pro"));
-    let consent = facts.iter().enumerate().filter_map(|(n, it)| match &it.kind {
-        FactKind::Consent(it2) => Some((it.at, n, it2.granted)),
+    let pro = plan.max().is_some_and(|it| it.1.0 == "pro");
+    let consent = facts.iter().filter_map(|it| match &it.kind {
+        FactKind::Consent(change) => Some((it.at, !change.granted)),
         _ => None,
     });
-    let consent = consent.max_by_key(|it| (it.0, it.1)).is_some_and(|it| it.2);
+    let consent = consent.max().is_some_and(|it| !it.1);
     let last = score.map(|it| it.last_order);
     let past = |pick: fn(&Score) -> i64| score.is_some_and(|it| it.orders > 0 && pick(&it) <= t);
     let (overdue, lapsed) = (past(|it| it.overdue), past(|it| it.lapse));
@@ -483,4 +483,20 @@ fn how_many_events_one_core_evaluates() {
         f64::from(events) / took,
         bytes / profiles
     );
+}
+
+#[test]
+fn of_two_things_told_at_one_instant_the_same_one_counts_whichever_comes_first() {
+    let values = [Some(Scalar::from("b")), None, Some(Scalar::from("a"))];
+    let told = |order: [usize; 3]| {
+        let mut state = State::default();
+        for n in order {
+            state.set_trait("plan", values[n].clone(), 7);
+            state.set_consent("email:marketing".to_owned(), n != 1, 7);
+        }
+        (state.traits["plan"].clone(), state.consents["email:marketing"])
+    };
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+        assert_eq!(told(order), ((None, 7), (false, 7)), "{order:?}");
+    }
 }

@@ -2,10 +2,11 @@
 
 use perennial_rpc::facts::{KIND, RETOLD, decode};
 use perennial_store::{ConnectionTrait, DatabaseTransaction};
-use perennial_types::{Fact, FactKind, ProfileId, Timestamp, Workspace, from_micros};
+use perennial_types::{Fact, FactKind, ProfileId, Workspace, from_micros};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
-use super::{MOST_EVENTS, PAGE, Part, Parted};
+use super::{MOST_EVENTS, PAGE, Part};
 use crate::app::App;
 use crate::domain::call::{CallKind, Shared};
 use crate::domain::event::Event;
@@ -18,7 +19,7 @@ use crate::store::events::{self, Whole};
 use crate::store::merges::{self, Journalled};
 use crate::store::profiles::{self, Profile};
 use crate::store::records;
-use crate::store::unmerges::{Share, Undone};
+use crate::store::unmerges::{self, Share, Undone};
 
 /// Everything about a person that a parting works on.
 pub(super) struct Plan {
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) merge: Journalled,
     pub(super) profiles: BTreeMap<ProfileId, Profile>,
     pub(super) rows: Vec<Whole>,
+    /// Who came back and who stayed by merges that were undone before.
+    before: BTreeMap<Uuid, (ProfileId, ProfileId)>,
 }
 
 impl App {
@@ -111,7 +114,9 @@ impl App {
             events: rows.iter().map(logged).collect(),
         };
         let split = family.split();
-        Ok(Plan { family, split, merge, profiles, rows })
+        let marks: BTreeSet<Uuid> = profiles.values().flat_map(|it| it.apart.keys().copied()).collect();
+        let before = unmerges::sides(db, &settings.workspace, marks.into_iter()).await?;
+        Ok(Plan { family, split, merge, profiles, rows, before })
     }
 
     /// An event of the log as it was understood when it came.
@@ -136,9 +141,8 @@ impl Plan {
     }
 
     /// Both people as they are after the parting.
-    pub(super) fn parted(&self, settings: &Settings, undone: Option<Timestamp>) -> Result<Parted> {
-        let (back, stays) = (self.part(Side::Back, settings)?, self.part(Side::Stays, settings)?);
-        Ok(Parted { merged: Some(self.merge.at), undone, back, stays })
+    pub(super) fn parts(&self, settings: &Settings) -> Result<(Part, Part)> {
+        Ok((self.part(Side::Back, settings)?, self.part(Side::Stays, settings)?))
     }
 
     fn part(&self, side: Side, settings: &Settings) -> Result<Part> {
@@ -150,9 +154,15 @@ impl Plan {
         profile.person = self.family.relive(&self.split, side, settings).0;
         profile.merged_into = None;
         profile.merges = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
+        profile.apart.retain(|merge, came_back| {
+            // What only the other side had been taken apart from is none of this one's.
+            let head = self.before.get(merge).map(|it| if *came_back { it.0 } else { it.1 });
+            head.and_then(|it| self.split.members.get(&it)).is_none_or(|it| *it == side)
+        });
         profile.apart.insert(self.merge.id.0, side == Side::Back);
         match side {
-            Side::Back => profile.identifiers.extend(self.split.identifiers.iter().cloned()),
+            // Not what it had when it became another one: some of that may have gone back to somebody else since.
+            Side::Back => profile.identifiers.clone_from(&self.split.identifiers),
             Side::Stays => profile.identifiers.retain(|it| !self.split.identifiers.contains(it)),
         }
         let own: Vec<&Logged> = self
@@ -181,14 +191,13 @@ impl Plan {
     }
 
     /// The profiles that change: both people, and those who went with the one who comes back.
-    pub(super) fn changed(&self, parted: &Parted) -> Vec<Profile> {
-        let (back, stays) = (&parted.back.profile, &parted.stays.profile);
-        let followed = parted.back.leaves.iter().filter_map(|it| self.profiles.get(it)).filter(|it| {
+    pub(super) fn changed(&self, back: &Part, stays: &Part) -> Vec<Profile> {
+        let followed = back.leaves.iter().filter_map(|it| self.profiles.get(it)).filter(|it| {
             let parent = it.merged_into.and_then(|it| self.split.members.get(&it));
             parent == Some(&Side::Stays)
         });
-        let followed = followed.map(|it| Profile { merged_into: Some(back.id), ..it.clone() });
-        followed.chain([back.clone(), stays.clone()]).collect()
+        let followed = followed.map(|it| Profile { merged_into: Some(back.profile.id), ..it.clone() });
+        followed.chain([back.profile.clone(), stays.profile.clone()]).collect()
     }
 }
 
