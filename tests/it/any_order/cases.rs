@@ -22,9 +22,29 @@ fn two_mistakes_at_once() -> impl Iterator<Item = Story> {
     })
 }
 
+/// A device that was first named by an alias while two were one stayed with whoever survived.
+fn a_former_id_told_while_two_are_one() -> Story {
+    let joins = |who, by| Deed { by, ..deed(who, What::Joins(1), 5, 2) };
+    let mistake = |between| Mistake { between, by: (0, 0), day: 3, late: 12, place: 1, undone: (6, 0) };
+    let mistakes = vec![mistake((1, 0)), mistake((2, 3))];
+    Story::new(vec![true, false, true, false], vec![joins(0, (0, 0)), joins(2, (0, 0))], mistakes)
+}
+
+/// An address first told while two were one stayed with the survivor when that had become a third one since.
+fn an_address_told_while_three_are_one() -> impl Iterator<Item = Story> {
+    let orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)];
+    orders.into_iter().map(|(a, b, c)| {
+        let mistake = |between, day, undone| Mistake { between, by: (1, 1), day, late: 0, place: 1, undone };
+        let mistakes = vec![mistake((a, b), 4, (4, 5)), mistake((b, c), 7, (4, 1))];
+        let phone =
+            |who: usize| Deed { by: (0, if who == 0 { 3 } else { 2 }), ..deed(who, What::Views(0), 5, 1) };
+        Story::new(vec![true, false, false], vec![phone(a), phone(b)], mistakes)
+    })
+}
+
 /// What somebody is measured by depended on who had bought when the first fit came.
 fn orders_that_come_after_the_first_fit() -> Story {
-    let deeds = vec![order(0, 0, 0, 0), order(1, 1, 1, 14), order(2, 2, 2, 14), order(3, 1, 13, 0)];
+    let deeds = vec![order(0, 0, 0, 14), order(1, 1, 1, 0), order(2, 2, 2, 14), order(3, 1, 13, 0)];
     Story::new(vec![true; 4], deeds, Vec::new())
 }
 
@@ -74,8 +94,9 @@ fn a_coupon_told_twice() -> Story {
 }
 
 pub fn all() -> Vec<Story> {
-    let mut all: Vec<Story> = two_mistakes_at_once().collect();
+    let mut all: Vec<Story> = two_mistakes_at_once().chain(an_address_told_while_three_are_one()).collect();
     all.extend([
+        a_former_id_told_while_two_are_one(),
         orders_that_come_after_the_first_fit(),
         banners_and_ties(),
         agreements_that_meet(),

@@ -1,4 +1,11 @@
 //! Small stories of a few people: what they do, how it is told, when that arrives, and who is taken for whom by mistake.
+//!
+//! In no story is what depends on arrival by a rule that ingestion's README tells ("In any order"):
+//! - two accounts that are taken for one, or more devices than one person may have: limits are judged as events come;
+//! - mistakes about people of whom one is not known yet: they begin with who everybody is, in any order;
+//! - the same message again after more than a week, and more than 24 events about carts;
+//! - consent by country: what makes it is decided by where the person was known to live;
+//! - coupons used by somebody who is not known yet to be whom they are for.
 
 use std::collections::BTreeMap;
 

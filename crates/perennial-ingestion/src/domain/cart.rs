@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn of_many_events_only_the_latest_are_played_again() {
-        let moves: Vec<(i64, Move)> = (0..100).map(|it| (it, added("a", 1))).collect();
+        let moves: Vec<(i64, Move)> = (1..=100).map(|it| (it, added("a", 1))).collect();
         let (cart, orders) = played(&moves);
         assert_eq!((cart.moves.len(), held(&moves).1), (KEPT, vec![("a".to_owned(), 100)]));
         let mut late = cart.clone();

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::event::Event;
+use super::normalise::former;
 use super::person::Person;
 use super::settings::Settings;
 
@@ -141,7 +142,8 @@ impl Family {
         let mut known: HashMap<Identifier, Side> = HashMap::new();
         for wanted in [Side::Back, Side::Stays] {
             for (id, member) in &self.members {
-                let is_survivor = member.merged_into.is_none();
+                // What the survivor, and whoever it became, is known by came in part while they were one: that the events tell.
+                let is_survivor = self.became(self.merge.into, *id);
                 if members.get(id) == Some(&wanted) && !undecided.contains(id) && !is_survivor {
                     for it in &member.identifiers {
                         known.entry(it.clone()).or_insert(wanted);
@@ -154,17 +156,17 @@ impl Family {
         for (place, logged) in self.events.iter().enumerate() {
             let leaf = members.get(&logged.leaf).copied().unwrap_or(Side::Stays);
             let own = leaf == Side::Back || undecided.contains(&logged.leaf) || place < parting;
-            let identifiers = logged.event.iter().flat_map(|it| &it.identifiers);
+            let identifiers: Vec<Identifier> = logged.event.iter().flat_map(named_in).collect();
             let named = logged.event.as_ref().and_then(|it| members.get(&it.profile?)).copied();
             let side = if own {
                 leaf
             } else {
-                let strongest = || identifiers.clone().find_map(|it| known.get(it)).copied();
+                let strongest = || identifiers.iter().find_map(|it| known.get(it)).copied();
                 named.or_else(strongest).unwrap_or(Side::Stays)
             };
             if !undecided.contains(&logged.leaf) {
                 for it in identifiers {
-                    known.entry(it.clone()).or_insert(side);
+                    known.entry(it).or_insert(side);
                 }
             }
             for joined in later.remove(&logged.id).unwrap_or_default() {
@@ -228,6 +230,12 @@ impl Family {
             people.entry(it.into).or_default().merge(lost, self.draw_key(it.into));
         }
     }
+}
+
+/// What an event names its person by, the strongest first: for an alias also the id that they had before.
+fn named_in(event: &Event) -> Vec<Identifier> {
+    let before = event.previous.as_deref().map(former).into_iter().flatten().flatten();
+    event.identifiers.iter().cloned().chain(before).collect()
 }
 
 /// An event's facts after its person lived again: what depends on the person is told anew, all else as it was, by the

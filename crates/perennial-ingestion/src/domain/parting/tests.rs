@@ -88,6 +88,45 @@ fn everything_goes_to_the_side_its_strongest_identifier_belongs_to() {
 }
 
 #[test]
+fn what_an_alias_names_first_goes_with_whom_it_names() {
+    let mut family = family();
+    family.events.push(logged(
+        9,
+        ANA,
+        r#"{"messageId":"9","type":"alias","anonymousId":"ben","previousId":"bens-tablet"}"#,
+    ));
+    let tablet = device("bens-tablet");
+    family.members.get_mut(&ANA).unwrap().identifiers.insert(tablet.clone());
+    assert!(family.split().identifiers.contains(&tablet));
+}
+
+#[test]
+fn what_was_first_seen_while_they_were_one_is_not_the_survivors_because_that_became_somebody_else_since() {
+    let events = vec![
+        logged(0, ANA, r#"{"messageId":"0","type":"page","anonymousId":"ana"}"#),
+        logged(1, BEN, r#"{"messageId":"1","type":"page","anonymousId":"ben"}"#),
+        logged(2, CARL, r#"{"messageId":"2","type":"page","anonymousId":"carl"}"#),
+        logged(3, ANA, r#"{"messageId":"3","type":"identify","userId":"ben","anonymousId":"ben"}"#),
+        logged(4, CARL, r#"{"messageId":"4","type":"page","anonymousId":"ana"}"#),
+    ];
+    let one = [device("ana"), device("ben"), user("ben")];
+    let all = [device("ana"), device("ben"), device("carl"), user("ben")];
+    let family = Family {
+        merge: Joined { event: Uuid::nil(), ..joined(BEN, ANA, &events[2]) },
+        root: CARL,
+        members: BTreeMap::from([
+            (ANA, member(&one, Some(CARL))),
+            (BEN, member(&[device("ben")], Some(ANA))),
+            (CARL, member(&all, None)),
+        ]),
+        merges: vec![joined(ANA, CARL, &events[4])],
+        events,
+    };
+    let back: Vec<Identifier> = family.split().identifiers.into_iter().collect();
+    assert_eq!(back, [user("ben"), device("ben")]);
+}
+
+#[test]
 fn each_is_known_by_what_is_their_own() {
     let family = family();
     let split = family.split();
