@@ -14,6 +14,7 @@ mod store;
 
 use perennial_api::access::v1::access_service_server::AccessServiceServer;
 use perennial_api::catalog::v1::catalog_service_server::CatalogServiceServer;
+use perennial_api::ingestion::v1::export_service_server::ExportServiceServer;
 use perennial_api::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use perennial_api::ingestion::v1::quality_service_server::QualityServiceServer;
 use perennial_api::profile::v1::identity_service_server::IdentityServiceServer;
@@ -53,6 +54,7 @@ pub async fn service(config: Config, host: &Host) -> anyhow::Result<Service> {
         .grpc(perennial_rpc::server!(AccessServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(IngestionServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(QualityServiceServer::new(edge.clone())))
+        .grpc(perennial_rpc::server!(ExportServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(ProfileServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(PrivacyServiceServer::new(edge.clone())))
         .grpc(perennial_rpc::server!(IdentityServiceServer::new(edge.clone())))

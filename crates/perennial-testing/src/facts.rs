@@ -3,8 +3,9 @@
 use perennial_api::feed::v1 as wire;
 use perennial_api::profile::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use perennial_api::profile::v1::{
-    BatchGetContactsRequest, BatchGetContactsResponse, GetProfileRequest, ListProfilesRequest,
-    ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
+    BatchGetContactsRequest, BatchGetContactsResponse, BatchGetProfilesRequest, BatchGetProfilesResponse,
+    GetProfileRequest, ListProfilesRequest, ListProfilesResponse, LookupProfileRequest, Profile,
+    ReadFactsRequest, ReadFactsResponse,
 };
 use perennial_feed::{Cursor, Feed, PARTITIONS};
 use perennial_types::ProfileId;
@@ -61,6 +62,13 @@ impl ProfileService for Facts {
         &self,
         _: Request<ListProfilesRequest>,
     ) -> Result<Response<ListProfilesResponse>, Status> {
+        Err(not_here())
+    }
+
+    async fn batch_get_profiles(
+        &self,
+        _: Request<BatchGetProfilesRequest>,
+    ) -> Result<Response<BatchGetProfilesResponse>, Status> {
         Err(not_here())
     }
 

@@ -152,6 +152,12 @@ impl OrderState {
         self.undone_by.extend(other.undone_by);
     }
 
+    /// The id of the fact that tells the order as it counts: its latest report.
+    #[must_use]
+    pub fn told_by(&self) -> Option<&str> {
+        self.latest.as_ref().map(|(_, id)| id.as_str())
+    }
+
     /// When it was placed, if its Order Completed is known.
     #[must_use]
     pub fn placed_at(&self) -> Option<Timestamp> {

@@ -10,6 +10,7 @@ pub mod compose;
 pub mod config;
 pub mod demo;
 pub mod embedded;
+pub mod export;
 pub mod folder;
 pub mod import;
 pub mod output;

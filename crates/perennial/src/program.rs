@@ -8,7 +8,8 @@ use perennial_types::Workspace;
 
 use crate::cli::{Cli, Command, Common, Export, Merges, Score};
 use crate::commands::{
-    apply, describe, explain, get, imports, keys, merges, parked, pause, person, rejected, score, status,
+    apply, describe, explain, exports, get, imports, keys, merges, parked, pause, person, rejected, score,
+    status,
 };
 use crate::compose::{ALL, chosen, compose};
 use crate::config::Config;
@@ -204,6 +205,10 @@ fn active(command: &Command) -> Vec<&'static str> {
     match command {
         Command::Import(_) | Command::Keys(_) | Command::Rejected(_) => vec!["ingestion"],
         Command::Pause { .. } | Command::Resume { .. } => vec![],
+        // What goes out is ingestion's, and waits for nobody.
+        Command::Export(Export::Orders(_) | Export::Events(_) | Export::Profiles(_) | Export::Catalog(_)) => {
+            vec![]
+        }
         Command::Erase { .. } | Command::Merges(Merges::Undo { .. }) => {
             vec!["ingestion", "scoring", "segmentation"]
         }
@@ -283,9 +288,13 @@ async fn execute(
         Command::Pause { campaign, reason } => pause::pause(session, campaign, reason).await,
         Command::Resume { campaign } => pause::resume(session, campaign).await,
         Command::Parked(what) => parked::run(session, what).await,
-        Command::Export(Export::Person { person, file }) => {
-            person::export(session, &person, file.as_deref()).await
-        }
+        Command::Export(what) => match what {
+            Export::Orders(what) => exports::orders(session, &what).await,
+            Export::Events(what) => exports::events(session, &what).await,
+            Export::Profiles(to) => exports::profiles(session, &to).await,
+            Export::Catalog(to) => exports::catalog(session, &to).await,
+            Export::Person { person, file } => person::export(session, &person, file.as_deref()).await,
+        },
         Command::Merges(Merges::List { person }) => merges::list(session, &person).await,
         Command::Merges(Merges::Undo { profile, yes }) => {
             merges::undo(session, &profile, yes).await?;

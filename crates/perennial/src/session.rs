@@ -5,6 +5,7 @@ use perennial_api::access::v1::access_service_client::AccessServiceClient;
 use perennial_api::campaign::v1::campaign_service_client::CampaignServiceClient;
 use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
+use perennial_api::ingestion::v1::export_service_client::ExportServiceClient;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::loyalty::v1::loyalty_service_client::LoyaltyServiceClient;
@@ -72,6 +73,12 @@ impl Session {
     pub fn ingestion(&self) -> IngestionServiceClient<Transport> {
         let name = "perennial.ingestion.v1.IngestionService";
         client!(IngestionServiceClient::new(self.mesh.transport(name)))
+    }
+
+    /// Events and orders out again.
+    #[must_use]
+    pub fn export(&self) -> ExportServiceClient<Transport> {
+        client!(ExportServiceClient::new(self.mesh.transport("perennial.ingestion.v1.ExportService")))
     }
 
     /// API keys.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use perennial_api::profile::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use perennial_api::profile::v1::{
-    BatchGetContactsRequest, BatchGetContactsResponse, GetProfileRequest, ListProfilesRequest,
-    ListProfilesResponse, LookupProfileRequest, Profile, ReadFactsRequest, ReadFactsResponse,
+    BatchGetContactsRequest, BatchGetContactsResponse, BatchGetProfilesRequest, BatchGetProfilesResponse,
+    GetProfileRequest, ListProfilesRequest, ListProfilesResponse, LookupProfileRequest, Profile,
+    ReadFactsRequest, ReadFactsResponse,
 };
 use perennial_feed::{
     AnyReader, Bell, Cursor, Erasure, FEED_MIGRATIONS, FOLD_MIGRATIONS, Feed, FeedKind, Here, Merge,
@@ -307,6 +308,13 @@ impl ProfileService for Facts {
         &self,
         _: Request<ListProfilesRequest>,
     ) -> Result<Response<ListProfilesResponse>, Status> {
+        Err(Status::unimplemented("not in this world"))
+    }
+
+    async fn batch_get_profiles(
+        &self,
+        _: Request<BatchGetProfilesRequest>,
+    ) -> Result<Response<BatchGetProfilesResponse>, Status> {
         Err(Status::unimplemented("not in this world"))
     }
 

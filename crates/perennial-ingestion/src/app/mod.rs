@@ -6,6 +6,7 @@ mod catalogue;
 mod costs;
 mod erasure;
 mod export;
+mod exports;
 mod house;
 mod ingest;
 mod keys;
@@ -20,6 +21,7 @@ mod unmerge;
 
 pub use book::Change;
 pub use erasure::Progress;
+pub use exports::{Gone, OrdersOf};
 pub use ingest::{Batch, Outcome, Sheet};
 pub use keys::wire_scope;
 pub use plans::Planned;

@@ -79,6 +79,28 @@ impl App {
         limit: u64,
     ) -> Result<Vec<(Profile, Vec<ProfileId>)>> {
         let found = profiles::list(self.store.read(), workspace, after, limit).await?;
+        self.with_merged(workspace, found).await
+    }
+
+    /// Those of `asked` that stand for a person, oldest first, each with those merged into it.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn some_profiles(
+        &self,
+        workspace: &Workspace,
+        asked: Vec<ProfileId>,
+    ) -> Result<Vec<(Profile, Vec<ProfileId>)>> {
+        let mut found = profiles::load(self.store.read(), workspace, asked, false).await?;
+        found.retain(|it| it.merged_into.is_none());
+        self.with_merged(workspace, found).await
+    }
+
+    async fn with_merged(
+        &self,
+        workspace: &Workspace,
+        found: Vec<Profile>,
+    ) -> Result<Vec<(Profile, Vec<ProfileId>)>> {
         let ids = found.iter().map(|it| it.id).collect();
         let parents: HashMap<ProfileId, ProfileId> =
             profiles::merged(self.store.read(), workspace, ids).await?.into_iter().collect();

@@ -25,6 +25,8 @@ pub struct Said {
     pub wording: Option<String>,
     /// What proves it, such as the address of a form or the id of a confirmation.
     pub proof: Option<String>,
+    /// When it was said, in microseconds since 1970, UTC, if that was before the event that tells it.
+    pub at: Option<i64>,
 }
 
 /// What can be said.
@@ -42,7 +44,7 @@ impl Said {
     /// Without wording and proof.
     pub fn plain(channel: Channel, purpose: Purpose, granted: bool, source: impl Into<String>) -> Self {
         let word = if granted { Word::Yes } else { Word::No };
-        Self { channel, purpose, word, source: source.into(), wording: None, proof: None }
+        Self { channel, purpose, word, source: source.into(), wording: None, proof: None, at: None }
     }
 }
 
@@ -227,6 +229,8 @@ pub struct InForce {
     pub by: Option<Statement>,
     /// A yes waits for its confirmation since then.
     pub asked: Option<i64>,
+    /// The statement that decides is a yes that the person confirmed.
+    pub confirmed: bool,
 }
 
 impl Agreement {
@@ -267,14 +271,23 @@ impl Agreement {
     pub fn in_force(&self, basis: Basis) -> Option<InForce> {
         let Self { given, asked, confirmed, withdrawn: no, .. } = self.counting(basis);
         let at = |it: &Option<Statement>| it.as_ref().map_or(i64::MIN, |it| it.at);
-        let yes = if at(&confirmed) >= at(&given) { &confirmed } else { &given };
+        let is_confirmed = at(&confirmed) >= at(&given);
+        let yes = if is_confirmed { &confirmed } else { &given };
         // At the same instant the no counts.
         let deciding = if at(yes) > at(&no) { yes } else { &no };
         let waits = (at(&asked) > at(yes).max(at(&no))).then_some(at(&asked));
         match deciding {
-            Some(by) => Some(InForce { granted: at(yes) > at(&no), by: Some(by.clone()), asked: waits }),
-            None if basis == Basis::Presumed => Some(InForce { granted: true, by: None, asked: waits }),
-            None => waits.map(|_| InForce { granted: false, by: asked.clone(), asked: waits }),
+            Some(by) => {
+                let granted = at(yes) > at(&no);
+                let confirmed = granted && is_confirmed;
+                Some(InForce { granted, by: Some(by.clone()), asked: waits, confirmed })
+            }
+            None if basis == Basis::Presumed => {
+                Some(InForce { granted: true, by: None, asked: waits, confirmed: false })
+            }
+            None => {
+                waits.map(|_| InForce { granted: false, by: asked.clone(), asked: waits, confirmed: false })
+            }
         }
     }
 

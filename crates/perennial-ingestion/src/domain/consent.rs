@@ -3,16 +3,16 @@
 //! Three forms, all optional:
 //! - traits of identify: `consent.email` or `consent.email.marketing` (nested or dotted), or `email_consent`; the same
 //!   for `sms`, `push`, `webhook` and `on_site`. Said outright: the latest statement by event time counts. Instead of yes
-//!   or no it may be an object: `granted`, `confirmed`, `source`, `wording`, `proof`.
+//!   or no it may be an object: `granted`, `confirmed`, `source`, `wording`, `proof`, and `at` where it was said before.
 //! - `context.consent.categoryPreferences` of any event: `email`, `email_marketing`, `email_transactional` (and the other
 //!   channels), or `marketing` for e-mail, text and push together. Pages repeat it with every event, so only a change of
 //!   it counts: a stale page does not undo an unsubscribe. Other categories are about cookies and mean nothing here.
-//! - the events `Consent Changed` {channel, purpose, granted, confirmed, source, wording, proof}, `Consent Confirmed`
+//! - the events `Consent Changed` {channel, purpose, granted, confirmed, source, wording, proof, at}, `Consent Confirmed`
 //!   {channel, purpose, source, proof}, and `Email Subscribed` / `Email Unsubscribed` (likewise for `SMS` and `Push`).
 //!
 //! Without a purpose it is marketing.
 
-use perennial_types::{Channel, Purpose, Scalar};
+use perennial_types::{Channel, Purpose, Scalar, micros};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use super::problem::{Problem, shortened};
 /// The longest wording and proof that are kept, in characters.
 const LONGEST: usize = 2_000;
 /// What an object about a consent may say.
-const PARTS: [&str; 5] = ["granted", "confirmed", "source", "wording", "proof"];
+const PARTS: [&str; 6] = ["granted", "confirmed", "source", "wording", "proof", "at"];
 
 /// Whether a value grants (true) or withdraws consent.
 pub fn granted(value: &Scalar) -> Option<bool> {
@@ -97,7 +97,19 @@ fn of_parts(
         (None, _) => return Err(Problem::new(field, "it is neither yes nor no", "send true or false")),
     };
     let text = |name: &str| parts.word(&[name]).map(|it| shortened(&it, LONGEST));
+    let at = match parts.word(&["at"]) {
+        None => None,
+        Some(text) => Some(text.parse().map(micros).map_err(|_: jiff::Error| {
+            let quoted = shortened(&text, 40);
+            Problem::new(
+                format!("{field}.at"),
+                format!("{quoted:?} is no instant"),
+                "send ISO 8601 with a zone, such as 2026-01-31T09:30:00Z, or leave it out",
+            )
+        })?),
+    };
     Ok(Said {
+        at,
         channel,
         purpose,
         word,

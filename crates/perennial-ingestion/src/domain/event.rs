@@ -18,7 +18,7 @@ pub struct Event {
     pub id: Uuid,
     /// What a retry is recognised by: a hash of its message id.
     pub key: [u8; 16],
-    /// The sender's message id; empty if it gave none.
+    /// The sender's message id, or the one it was given.
     pub message_id: String,
     /// The kind of call, such as `track`.
     pub call: &'static str,

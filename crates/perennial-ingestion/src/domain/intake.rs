@@ -175,13 +175,13 @@ impl<'a> Envelope<'a> {
 }
 
 /// The parts of an object, none of them looked into: whatever is in them comes through as it was sent.
-type Parts = BTreeMap<String, Box<RawValue>>;
+pub(super) type Parts = BTreeMap<String, Box<RawValue>>;
 
-fn parts(json: &str) -> Option<Parts> {
+pub(super) fn parts(json: &str) -> Option<Parts> {
     serde_json::from_str(json).ok()
 }
 
-fn raw(value: &impl Serialize) -> Option<Box<RawValue>> {
+pub(super) fn raw(value: &impl Serialize) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(value).ok()
 }
 

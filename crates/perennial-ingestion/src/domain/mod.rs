@@ -10,6 +10,7 @@ pub mod clock;
 pub mod commerce;
 pub mod consent;
 pub mod event;
+pub mod export;
 pub mod flat;
 pub mod graph;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod person;
 pub mod plan;
 pub mod problem;
 pub mod settings;
+pub mod sold;
 
 #[cfg(test)]
 pub mod tests;

@@ -66,7 +66,8 @@ pub fn normalise(
     let age = arrival.received.duration_since(at);
     let historical =
         arrival.historical || jiff::SignedDuration::try_from(arrival.max_age).is_ok_and(|most| age > most);
-    let message_id = call.message_id.take().unwrap_or_default();
+    // What has no id gets one here: by it the event is known when the log is exported and sent in again.
+    let message_id = call.message_id.take().unwrap_or_else(|| new_id(arrival.received).to_string());
     let key = key(settings, &message_id, arrival.received);
     let properties = properties(&mut call);
     Ok(Event {

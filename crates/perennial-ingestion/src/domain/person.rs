@@ -269,13 +269,15 @@ impl Person {
             let basis = basis(rules, &region, it.channel, it.purpose);
             let place = key(it.channel, it.purpose);
             let agreement = self.consents.entry(place.clone()).or_default();
+            // Nobody said anything after it was told.
+            let said_at = it.at.map_or(at, |said| said.min(at));
             if is_outright {
-                agreement.say(it, at, basis);
+                agreement.say(it, said_at, basis);
             } else if !agreement.see(it.word != Word::No, at, self.standing.remove(&place)) {
                 continue;
             }
             concerned.insert((it.channel, it.purpose));
-            if agreement.in_force(basis).is_some_and(|it| it.asked == Some(at)) {
+            if agreement.in_force(basis).is_some_and(|it| it.asked == Some(said_at)) {
                 let text = |it: &str| Scalar::Text(it.to_owned());
                 let properties = [("channel", it.channel.as_str()), ("purpose", it.purpose.as_str())];
                 let properties = properties.map(|(name, it)| (name.to_owned(), text(it))).into();

@@ -3,6 +3,7 @@
 mod access;
 mod catalog;
 mod event;
+mod export;
 mod identity;
 mod ingestion;
 mod privacy;

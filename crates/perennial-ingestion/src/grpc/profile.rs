@@ -19,8 +19,8 @@ use crate::store::profiles::Profile;
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// Most profiles of one `BatchGetContacts`.
-const CONTACTS: usize = 1_000;
+/// Most profiles that are read by their names at once.
+const AT_ONCE: usize = 1_000;
 
 /// How long a profile that was read is kept, unless it changes before.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -58,29 +58,24 @@ impl ProfileService for Edge {
         Ok(Response::new(wire::ListProfilesResponse { profiles, next_page_token }))
     }
 
+    async fn batch_get_profiles(
+        &self,
+        request: Request<wire::BatchGetProfilesRequest>,
+    ) -> Answer<wire::BatchGetProfilesResponse> {
+        let message = request.into_inner();
+        let (parent, asked) = all_named(&message.parent, &message.names)?;
+        let found = self.app.some_profiles(&parent, asked).await?;
+        let settings = self.app.shown_by(&parent).await?;
+        let profiles = found.iter().map(|(profile, merged)| shown(&settings, profile, merged)).collect();
+        Ok(Response::new(wire::BatchGetProfilesResponse { profiles }))
+    }
+
     async fn batch_get_contacts(
         &self,
         request: Request<wire::BatchGetContactsRequest>,
     ) -> Answer<wire::BatchGetContactsResponse> {
         let message = request.into_inner();
-        let parent = workspace("parent", &message.parent)?;
-        if message.names.len() > CONTACTS {
-            let problem = format!("holds {}: ask for at most {CONTACTS} at once", message.names.len());
-            return Err(Invalid::new("names", problem).into());
-        }
-        let mut asked = Vec::with_capacity(message.names.len());
-        for (n, name) in message.names.iter().enumerate() {
-            let field = format!("names[{n}]");
-            let (workspace, id) = named(&field, name)?;
-            if workspace != parent {
-                return Err(Invalid::new(
-                    field,
-                    format!("is not of {}: ask in its own workspace", message.parent),
-                )
-                .into());
-            }
-            asked.push(id);
-        }
+        let (parent, asked) = all_named(&message.parent, &message.names)?;
         let found = self.app.contacts(&parent, asked).await?;
         let settings = self.app.shown_by(&parent).await?;
         let contact = |it: &crate::app::Contact| {
@@ -134,6 +129,25 @@ impl Edge {
     }
 }
 
+/// A workspace and profiles of it.
+fn all_named(parent: &str, names: &[String]) -> Result<(Workspace, Vec<ProfileId>), Invalid> {
+    let workspace = workspace("parent", parent)?;
+    if names.len() > AT_ONCE {
+        let problem = format!("holds {}: ask for at most {AT_ONCE} at once", names.len());
+        return Err(Invalid::new("names", problem));
+    }
+    let mut asked = Vec::with_capacity(names.len());
+    for (n, name) in names.iter().enumerate() {
+        let field = format!("names[{n}]");
+        let (of, id) = named(&field, name)?;
+        if of != workspace {
+            return Err(Invalid::new(field, format!("is not of {parent}: ask in its own workspace")));
+        }
+        asked.push(id);
+    }
+    Ok((workspace, asked))
+}
+
 pub fn named(field: &str, name: &str) -> Result<(Workspace, ProfileId), Invalid> {
     let (workspace, id) = resource(field, name, "profiles")?;
     let id = ProfileId::parse(id).map_err(|problem| format!("is wrong: {problem}")).field(field)?;
@@ -172,6 +186,7 @@ pub(super) fn shown(settings: &Settings, profile: &Profile, merged: &[ProfileId]
         wording: it.by.as_ref().and_then(|it| it.wording.clone()).unwrap_or_default(),
         proof: it.by.and_then(|it| it.proof).unwrap_or_default(),
         request_time: it.asked.map(|it| time::to_wire(from_micros(it))),
+        confirmed: it.confirmed,
     });
     let consents: Vec<_> = consents.collect();
     wire::Profile {

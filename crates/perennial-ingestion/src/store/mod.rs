@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod counters;
 pub mod erasures;
 pub mod events;
+pub mod exports;
 pub mod keys;
 pub mod merges;
 pub mod migrations;

@@ -257,10 +257,17 @@ fn parse(key: &str) -> Result<Identifier> {
     Ok(Identifier { kind, value: value.to_owned() })
 }
 
+/// Identifiers as a profile's row keeps them.
+pub(super) fn identifiers(json: &str) -> Result<BTreeSet<Identifier>> {
+    let corrupt =
+        |error: serde_json::Error| StoreError::Corrupt { what: "profile", reason: error.to_string() };
+    let keys: Vec<String> = serde_json::from_str(json).map_err(corrupt)?;
+    keys.iter().map(|it| parse(it)).collect()
+}
+
 fn profile_of(row: &QueryResult) -> Result<Profile> {
     let corrupt =
         |error: serde_json::Error| StoreError::Corrupt { what: "profile", reason: error.to_string() };
-    let identifiers: Vec<String> = serde_json::from_str(&column::<String>(row, 6)?).map_err(corrupt)?;
     Ok(Profile {
         id: ProfileId(column(row, 0)?),
         created: from_micros(column(row, 1)?),
@@ -268,7 +275,7 @@ fn profile_of(row: &QueryResult) -> Result<Profile> {
         merged_into: column::<Option<Uuid>>(row, 3)?.map(ProfileId),
         merges: u32::try_from(column::<i64>(row, 4)?).unwrap_or_default(),
         draw_key: column(row, 5)?,
-        identifiers: identifiers.iter().map(|it| parse(it)).collect::<Result<_>>()?,
+        identifiers: identifiers(&column::<String>(row, 6)?)?,
         person: serde_json::from_str(&column::<String>(row, 7)?).map_err(corrupt)?,
         apart: serde_json::from_str(&column::<String>(row, 8)?).map_err(corrupt)?,
     })

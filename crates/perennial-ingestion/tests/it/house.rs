@@ -4,6 +4,7 @@ use perennial_api::catalog::v1::catalog_service_client::CatalogServiceClient;
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
 use perennial_api::feed::v1::{Cursor, ReadRequest};
 use perennial_api::ingestion::v1 as wire;
+use perennial_api::ingestion::v1::export_service_client::ExportServiceClient;
 use perennial_api::ingestion::v1::ingestion_service_client::IngestionServiceClient;
 use perennial_api::ingestion::v1::quality_service_client::QualityServiceClient;
 use perennial_api::profile::v1 as profile;
@@ -47,6 +48,7 @@ pub fn databases() -> Vec<Database> {
 pub struct House {
     pub host: Host,
     pub ingestion: IngestionServiceClient<Transport>,
+    pub export: ExportServiceClient<Transport>,
     pub quality: QualityServiceClient<Transport>,
     pub profiles: ProfileServiceClient<Transport>,
     pub privacy: PrivacyServiceClient<Transport>,
@@ -90,6 +92,7 @@ impl House {
         let transport = |name: &str| host.mesh.transport(name);
         let mut house = Self {
             ingestion: IngestionServiceClient::new(transport("perennial.ingestion.v1.IngestionService")),
+            export: ExportServiceClient::new(transport("perennial.ingestion.v1.ExportService")),
             quality: QualityServiceClient::new(transport("perennial.ingestion.v1.QualityService")),
             profiles: ProfileServiceClient::new(transport("perennial.profile.v1.ProfileService")),
             privacy: PrivacyServiceClient::new(transport("perennial.profile.v1.PrivacyService")),

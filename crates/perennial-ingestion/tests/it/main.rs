@@ -6,6 +6,7 @@ mod cached;
 mod catalog;
 mod corpora;
 mod erasure;
+mod export;
 mod faults;
 mod grpc;
 mod house;

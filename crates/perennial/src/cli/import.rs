@@ -15,17 +15,23 @@ by their names and shown; name the others. A row that cannot be used goes to FIL
 reason: mend it there and import that file. Importing a file again changes nothing. History starts and sends nothing.
 
 Fields:
-  orders     customer, ordered_at, revenue; order, currency, discount, cost, coupon, email,
-             product, product_name, category, quantity, price (rows of one order are its lines); refunds.
+  orders     customer, ordered_at, revenue; order, currency, discount, cost, coupon, email, channel, country,
+             product, product_name, category, quantity, price, unit_cost (rows of one order are its lines); refunds.
              Where rows come to less than nothing, money goes back: of the order named in refunds, else of the
-             customer's latest order of that product, else of none that is known
-  events     customer or anonymous, event, happened_at; message; everything else is a property.
-             NDJSON may hold calls as the Segment specification writes them
-  profiles   customer; email, phone, updated_at; everything else is a trait (email_consent=true is consent)
-  catalog    product; sku, group, variant, product_name, brand, category, url, image_url, price, sale_price, sale_period,
-             cost, currency, availability, stock. What a row leaves empty stays as it is, so that a feed may hold prices
+             customer's latest order of that product, else of none that is known. A row that names an order in refunds
+             and no revenue takes all of it back. Guests have no customer: email, phone or anonymous will do
+  events     customer or anonymous, event, happened_at; message, call (track if left out), previous, group; properties and
+             context as JSON; everything else is a property. NDJSON may hold calls as the Segment specification writes them
+  profiles   customer (or email, phone, anonymous); updated_at; traits, consents and context as JSON; everything else is
+             a trait (email_consent=true is consent)
+  catalog    product; sku, group, variant, product_name, brand, category, url, image_url, price, list_price, sale_price,
+             sale_period, cost, currency, cost_currency, availability, stock. What a row leaves empty stays as it is, so that a feed may hold prices
              or stock alone. Amounts may name their currency (12.90 EUR). Orders that come from then on without a cost
              take that of the catalogue
+
+What `perennial export` writes goes in as it is; its columns that begin with perennial_ are passed over. A row whose message
+is there already changes nothing: empty message_id in rows of orders or events that you change. In CSV an apostrophe before
+what looks like a formula ('=1+1) is no part of the text.
 
 Examples:
   perennial import orders shop.csv --column customer=client_no --column revenue=net --currency EUR --dry-run

@@ -8,7 +8,7 @@ mod mend;
 mod score;
 
 pub use demo::Demo;
-pub use export::Export;
+pub use export::{Export, Plain, Timed};
 pub use import::Import;
 pub use keys::{Keys, Scope};
 pub use mend::{Merges, Parked, Rejected};
@@ -190,7 +190,7 @@ Examples:
     /// Profiles whose records wait because one of them could not be applied
     #[command(subcommand)]
     Parked(Parked),
-    /// Write all that is known of a person as JSON
+    /// Write orders, events, people or products into a file, or all that is known of one person
     #[command(subcommand)]
     Export(Export),
     /// Erase a person from every service, and show the receipts

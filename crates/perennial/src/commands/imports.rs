@@ -1,5 +1,6 @@
 //! `perennial import`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,15 +13,20 @@ use perennial_api::ingestion::v1::event_outcome::Result as Taken;
 use perennial_api::ingestion::v1::{
     Event, EventOutcome, GetWorkspaceRequest, IngestEventsRequest, UpdateWorkspaceRequest, Workspace,
 };
-use perennial_types::{Clock, Currency};
+use perennial_api::profile::v1::{BatchGetContactsRequest, BatchGetProfilesRequest, Profile};
+use perennial_types::{Clock, Currency, ProfileId};
 use serde_json::json;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
 use crate::cli::Import;
+use crate::export::people;
 use crate::import::{self, Dates, Item, Kind, Mapping, Outcome, Plan, Resume, Summary};
 use crate::output;
-use crate::session::{Session, told};
+use crate::session::{Session, bare, told};
+
+/// People who are compared at once.
+const AT_ONCE: usize = 1_000;
 
 /// Imports a file. `data` is the folder that remembers where an interrupted import stood.
 ///
@@ -141,13 +147,70 @@ async fn send(session: &Session, items: Vec<Item>, dry_run: bool) -> anyhow::Res
     }
     // A file holds either.
     if products.is_empty() {
-        send_events(session, events).await
+        send_people(session, events).await
     } else {
         send_products(session, products, dry_run).await
     }
 }
 
+/// Sends events. Those that an export told the profile of are left out if that says the same here: nothing of it changed.
+async fn send_people(session: &Session, mut events: Vec<Event>) -> anyhow::Result<Vec<Outcome>> {
+    let mut told: Vec<String> =
+        events.iter().map(|it| it.profile.clone()).filter(|it| !it.is_empty()).collect();
+    if told.is_empty() {
+        return send_events(session, events).await;
+    }
+    told.sort();
+    told.dedup();
+    let mut here: HashMap<String, Event> = HashMap::new();
+    for ids in told.chunks(AT_ONCE) {
+        here.extend(people_here(session, ids).await?);
+    }
+    let mut outcomes = vec![Outcome::Duplicate; events.len()];
+    let is_new = |it: &Event| here.get(&it.profile).is_none_or(|here| *here != unnamed(it));
+    let news: Vec<usize> = events.iter().enumerate().filter(|(_, it)| is_new(it)).map(|(n, _)| n).collect();
+    for it in &mut events {
+        it.profile.clear();
+    }
+    let sent = news.iter().filter_map(|n| events.get(*n).cloned()).collect();
+    for (n, outcome) in news.into_iter().zip(send_events(session, sent).await?) {
+        if let Some(there) = outcomes.get_mut(n) {
+            *there = outcome;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// What rows of people who are known here would say, by their ids. Those that are no ids, or of nobody here, are left out.
+async fn people_here(session: &Session, ids: &[String]) -> anyhow::Result<HashMap<String, Event>> {
+    let ids = ids.iter().filter_map(|it| ProfileId::parse(it).ok());
+    let names: Vec<String> = ids.map(|it| session.name("profiles", &it.to_string())).collect();
+    let parent = session.parent();
+    let request = BatchGetProfilesRequest { parent: parent.clone(), names: names.clone() };
+    let found = match session.profiles().batch_get_profiles(request).await {
+        // A key that may only send cannot compare; sending again is no harm.
+        Err(status) if status.code() == Code::PermissionDenied => return Ok(HashMap::new()),
+        other => other.map_err(told)?.into_inner().profiles,
+    };
+    let request = BatchGetContactsRequest { parent, names };
+    let contacts = session.profiles().batch_get_contacts(request).await.map_err(told)?.into_inner().contacts;
+    let contacts: HashMap<String, _> = contacts.into_iter().map(|it| (it.name.clone(), it)).collect();
+    let event = |it: &Profile| {
+        let event = people::told(it, contacts.get(&it.name)?)?;
+        Some((bare(&it.name).to_owned(), unnamed(&event)))
+    };
+    Ok(found.iter().filter_map(event).collect())
+}
+
+/// What an event says, whatever its id.
+fn unnamed(it: &Event) -> Event {
+    Event { message_id: String::new(), profile: String::new(), ..it.clone() }
+}
+
 async fn send_events(session: &Session, events: Vec<Event>) -> anyhow::Result<Vec<Outcome>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
     let request = IngestEventsRequest { parent: session.parent(), events, historical: true };
     let answer = patiently(async || session.ingestion().ingest_events(request.clone()).await).await?;
     let outcome = |it: EventOutcome| match it.result() {

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod describe;
 pub mod documents;
 pub mod explain;
+pub mod exports;
 pub mod get;
 pub mod imports;
 pub mod keys;

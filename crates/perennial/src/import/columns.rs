@@ -52,8 +52,10 @@ impl Columns {
         self.read += 1;
         let share = u128::from(self.size) * u128::from(self.read) / u128::from(self.all.max(1));
         self.meter.store(u64::try_from(share).unwrap_or(self.size), Ordering::Relaxed);
-        let object = object(row);
+        let mut object = object(row);
         let raw = Value::Object(object.clone()).to_string();
+        // As in CSV, what is empty was not told; only within an object a null says something.
+        object.retain(|_, it| !it.is_null());
         Ok(Some(Record { line: self.read, content: Ok(Content::Object(object)), raw: vec![raw] }))
     }
 }

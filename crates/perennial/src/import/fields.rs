@@ -31,11 +31,15 @@ const fn field(name: &'static str, guesses: &'static [&'static str], needed: boo
     Field { name, guesses, needed }
 }
 
+/// Whoever has no number at the shop may be known by something else: see [`RECOGNISED`].
 const CUSTOMER: Field = field(
     "customer",
     &["customer", "customer_id", "customerid", "user_id", "userid", "client_id", "buyer_id", "contact_id"],
-    true,
+    false,
 );
+
+/// What a person is recognised by: one of these has to be there.
+const RECOGNISED: [&str; 4] = ["customer", "anonymous", "email", "phone"];
 
 const ORDERS: &[Field] = &[
     CUSTOMER,
@@ -67,14 +71,23 @@ const ORDERS: &[Field] = &[
     field("category", &["category", "product_category"], false),
     field("quantity", &["quantity", "qty", "units"], false),
     field("price", &["price", "unit_price"], false),
+    field("unit_cost", &["unit_cost"], false),
+    field("phone", &["customer_phone"], false),
+    field("anonymous", &["anonymous_id"], false),
+    field("message", &["message_id"], false),
 ];
 
 const EVENTS: &[Field] = &[
-    field("customer", CUSTOMER.guesses, false),
+    CUSTOMER,
     field("anonymous", &["anonymous", "anonymous_id", "anonymousid", "visitor_id"], false),
     field("event", &["event", "event_name", "name"], true),
     field("happened_at", &["happened_at", "timestamp", "time", "date", "created_at", "event_time"], true),
     field("message", &["message", "message_id", "messageid", "event_id"], false),
+    field("call", &["call"], false),
+    field("previous", &["previous_id"], false),
+    field("group", &["group_id"], false),
+    field("properties", &["properties"], false),
+    field("context", &["context"], false),
 ];
 
 const PROFILES: &[Field] = &[
@@ -82,6 +95,10 @@ const PROFILES: &[Field] = &[
     field("email", &["email", "email_address", "mail"], false),
     field("phone", &["phone", "phone_number", "mobile"], false),
     field("updated_at", &["updated_at", "changed_at", "created_at", "signup_date", "date"], false),
+    field("anonymous", &["anonymous_id"], false),
+    field("traits", &["traits"], false),
+    field("consents", &["consents"], false),
+    field("context", &["context"], false),
 ];
 
 const CATALOG: &[Field] = &[
@@ -95,10 +112,12 @@ const CATALOG: &[Field] = &[
     field("url", &["url", "link", "product_url"], false),
     field("image_url", &["image_url", "image_link", "image"], false),
     field("price", &["price", "unit_price"], false),
+    field("list_price", &["list_price"], false),
     field("sale_price", &["sale_price", "special_price"], false),
     field("sale_period", &["sale_period", "sale_price_effective_date"], false),
     field("cost", &["cost", "unit_cost", "cogs", "cost_of_goods_sold"], false),
     field("currency", &["currency", "currency_code"], false),
+    field("cost_currency", &["cost_currency"], false),
     field("availability", &["availability", "in_stock", "stock_status"], false),
     field("stock", &["stock", "stock_quantity", "quantity", "inventory", "qty"], false),
 ];
@@ -180,12 +199,24 @@ impl Mapping {
                 ),
             }
         }
+        if matches!(kind, Kind::Orders | Kind::Profiles) && !columns.is_empty() {
+            ensure!(
+                RECOGNISED.iter().any(|it| fields.contains_key(it)),
+                "no column holds \"customer\", nor what else a person is known by: name it with --column customer=COLUMN; \
+                 the file has {all}",
+                all = columns.join(", ")
+            );
+        }
         let rest = columns.iter().filter(|it| fields.values().all(|(column, _)| column != *it));
         // A file of rejected rows can be mended and imported as it is.
         let rest = rest.filter(|it| !matches!(it.as_str(), "rejected_line" | "rejected_reason"));
+        let rest = rest.filter(|it| !it.starts_with(TOLD));
         Ok(Self { rest: rest.cloned().collect(), fields })
     }
 }
+
+/// What an export tells besides what can be imported begins with this.
+pub const TOLD: &str = "perennial_";
 
 /// A column's name in lower case with underscores.
 fn normal(column: &str) -> String {
@@ -229,6 +260,56 @@ impl<'a> Reading<'a> {
         found.map(|it| it.trim().to_owned()).filter(|it| !it.is_empty())
     }
 
+    /// A field that holds an object, as JSON where columns hold text only. What is none is put back into `rest` as what a
+    /// column of that name says.
+    #[must_use]
+    pub fn part(
+        &self,
+        name: &str,
+        rest: &mut serde_json::Map<String, Value>,
+    ) -> Option<serde_json::Map<String, Value>> {
+        match self.json(name)? {
+            Value::Object(it) => Some(it),
+            other => {
+                rest.insert(self.column(name), other);
+                None
+            }
+        }
+    }
+
+    /// A field that holds a list or an object, as JSON where columns hold text only; else its text.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Option<Value> {
+        if let Content::Object(object) = self.content {
+            let field = self.kind.fields().iter().find(|it| it.name == name)?;
+            let found = match self.mapping.fields.get(name) {
+                Some((column, _)) => dotted(object, column),
+                None => guessed(object, field),
+            };
+            if let Some(it @ (Value::Object(_) | Value::Array(_))) = found {
+                return Some(it.clone());
+            }
+        }
+        let text = self.text(name)?;
+        let parsed = serde_json::from_str::<Value>(&text).ok();
+        Some(parsed.filter(|it| it.is_object() || it.is_array()).unwrap_or_else(|| typed(&text)))
+    }
+
+    /// What an export told besides what can be imported.
+    #[must_use]
+    pub fn told(&self, name: &str) -> Option<String> {
+        let name = format!("{TOLD}{name}");
+        let found = match self.content {
+            Content::Row(values) => values.get(self.columns.iter().position(|it| *it == name)?).cloned(),
+            Content::Object(object) => object.get(&name).and_then(plain),
+        };
+        found.filter(|it| !it.is_empty())
+    }
+
+    fn column(&self, name: &str) -> String {
+        self.mapping.fields.get(name).map_or(name, |(column, _)| column.as_str()).to_owned()
+    }
+
     /// The text of a field that has to be there.
     ///
     /// # Errors
@@ -257,7 +338,8 @@ impl<'a> Reading<'a> {
                         self.kind.fields().iter().any(|it| it.guesses.contains(&normal(key).as_str()));
                     guessed || self.mapping.fields.values().any(|(column, _)| column == key)
                 };
-                object.iter().filter(|(key, _)| !is_field(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+                let is_rest = |key: &str| !is_field(key) && !key.starts_with(TOLD);
+                object.iter().filter(|(key, _)| is_rest(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
             }
         }
     }

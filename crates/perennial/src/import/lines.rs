@@ -17,17 +17,23 @@ pub struct OrderRow {
     pub place: u64,
     /// Its line in the file.
     pub line: u64,
-    /// The shop's id of the customer.
+    /// The shop's id of the customer; of a guest the address, number or visitor's id they are known by.
     pub customer: String,
+    /// The shop has no id of them.
+    pub is_guest: bool,
+    /// The browser's or device's id, if the file has one.
+    pub anonymous: Option<String>,
     /// When.
     pub at: Timestamp,
     /// The order's number, if the file has one.
     pub order: Option<String>,
     /// The order whose money goes back, if the file has a column for it.
     pub refunds: Option<String>,
-    /// Revenue, as decimal text; negative where money goes back.
-    pub revenue: String,
-    /// Everything else that Order Completed may say: discount, cost_total, coupon, currency, email, channel, country.
+    /// The message id of its event, if the file has one.
+    pub message: Option<String>,
+    /// Revenue, as decimal text; negative where money goes back, none where all of it does.
+    pub revenue: Option<String>,
+    /// Everything else that Order Completed may say: discount, cost_total, coupon, currency, email, phone, channel, country.
     pub more: Map<String, Value>,
     /// The product, if the row names one.
     pub product: Option<Map<String, Value>>,
@@ -53,13 +59,20 @@ impl Rows {
     }
 }
 
+/// What rows of one order share.
+type Number = (String, String, Option<String>);
+
+fn number(row: &OrderRow) -> Option<Number> {
+    row.order.clone().map(|it| (row.customer.clone(), it, row.message.clone()))
+}
+
 /// Collects rows into orders, in constant memory.
 #[derive(Debug, Default)]
 pub struct Collector {
     /// Orders that are not whole yet, by the place of their first row.
     open: BTreeMap<u64, Rows>,
-    /// Where the order of a customer with a number is among them.
-    known: HashMap<(String, String), u64>,
+    /// Where the order of a customer with a number, and with a message of its own if it names one, is among them.
+    known: HashMap<Number, u64>,
     held: usize,
 }
 
@@ -67,7 +80,7 @@ impl Collector {
     /// Takes a row, and gives the orders that are whole by then, in the order of their first rows.
     pub fn push(&mut self, row: OrderRow) -> Vec<Rows> {
         let place = row.place;
-        let number = row.order.clone().map(|it| (row.customer.clone(), it));
+        let number = number(&row);
         self.held += 1;
         match number.as_ref().and_then(|it| self.known.get(it)).and_then(|it| self.open.get_mut(it)) {
             Some(rows) => rows.0.push(row),
@@ -105,8 +118,8 @@ impl Collector {
 
     fn closed(&mut self, rows: Rows) -> Rows {
         self.held -= rows.0.len();
-        if let Some(OrderRow { customer, order: Some(order), .. }) = rows.0.first() {
-            self.known.remove(&(customer.clone(), order.clone()));
+        if let Some(number) = rows.0.first().and_then(number) {
+            self.known.remove(&number);
         }
         rows
     }

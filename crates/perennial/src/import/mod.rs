@@ -7,7 +7,10 @@
 mod columns;
 mod events;
 mod fields;
+mod ids;
 mod lines;
+mod orders;
+mod people;
 mod products;
 mod reject;
 mod resume;
@@ -18,6 +21,7 @@ mod value;
 mod xml;
 
 pub use fields::{Kind, Mapping};
+pub use people::identify_object;
 pub use resume::Resume;
 pub use run::{Item, Outcome, Plan, Summary, run};
 pub use source::Meter;

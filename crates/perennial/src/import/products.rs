@@ -22,7 +22,14 @@ pub fn product(
         Some(code) => Some(Currency::parse(&code).map_err(|error| error.to_string())?),
         None => currency,
     };
-    let amount = |name: &str| reading.text(name).map(|text| money(name, &text, of, comma)).transpose();
+    let cost_in = match reading.text("cost_currency") {
+        Some(code) => Some(Currency::parse(&code).map_err(|error| error.to_string())?),
+        None => of,
+    };
+    let amount = |name: &str| {
+        let of = if name == "cost" { cost_in } else { of };
+        reading.text(name).map(|text| money(name, &text, of, comma)).transpose()
+    };
     let text = |name: &str| reading.text(name).unwrap_or_default();
     let (price, sale, cost) = (amount("price")?, amount("sale_price")?, amount("cost")?);
     let on = sale.is_some() && reading.text("sale_period").map_or(Ok(true), |it| is_on(&it, now))?;
@@ -31,10 +38,17 @@ pub fn product(
             if of != same {
                 return Err(format!("sale_price is in {same} and price in {of}: write both in one currency"));
             }
-            (Some((sale, of)), Some(price))
+            (Some((sale, of)), Some((price, of)))
         }
         (None, Some(_)) if on => (sale, None),
         _ => (price, None),
+    };
+    let list = match (list, amount("list_price")?, asked) {
+        (Some((list, _)), ..) => Some(list),
+        (None, Some((_, of)), Some((_, same))) if of != same => {
+            return Err(format!("list_price is in {of} and price in {same}: write both in one currency"));
+        }
+        (None, told, _) => told.map(|it| it.0),
     };
     let code = |it: Option<(i64, Currency)>| {
         it.map(|(_, it)| it).as_ref().map(Currency::code).unwrap_or_default().to_owned()

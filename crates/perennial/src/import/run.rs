@@ -11,8 +11,9 @@ use perennial_types::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::events::{Equal, Made, Maker};
+use super::events::{Made, Maker};
 use super::fields::{Kind, Mapping};
+use super::ids::Equal;
 use super::lines::Collector;
 use super::reject::{Rejected, Rejects};
 use super::resume::{Place, Resume};

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::columns::{Columns, MAGIC};
 use super::reject::REJECTED_OBJECTS;
 use super::xml::Feed;
+use crate::export::formula;
 
 /// The longest record, in bytes: what is longer is a quote that was never closed.
 const LONGEST: u64 = 4 << 20;
@@ -173,7 +174,7 @@ fn row(csv: &mut csv::Reader<Guarded>, guard: &Guard, columns: usize) -> anyhow:
     } else if row.iter().any(|it| std::str::from_utf8(it).is_err()) {
         Err("it is not UTF-8: save the file as UTF-8".to_owned())
     } else {
-        Ok(Content::Row(raw.clone()))
+        Ok(Content::Row(raw.iter().map(|it| formula::plain(it).to_owned()).collect()))
     };
     Ok(Some(Record { line, content, raw }))
 }

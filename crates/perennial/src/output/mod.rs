@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use bars::{bar, histogram};
 pub use number::{count, money, percent, signed, thousands};
-pub use progress::{Progress, bytes, days, steps};
+pub use progress::{Progress, bytes, days, hidden, rows, steps};
 pub use table::{Align, Table};
 
 /// For people or for programs.

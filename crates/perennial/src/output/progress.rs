@@ -53,6 +53,18 @@ pub fn days(length: u64) -> Progress {
     styled("  {bar:32} day {pos}/{len}   {msg}   {elapsed}", length)
 }
 
+/// Progress through rows that are written.
+#[must_use]
+pub fn rows() -> Progress {
+    styled("  {bar:32} {percent:>3} %   {msg}   {elapsed}", 0)
+}
+
+/// Progress that nobody sees.
+#[must_use]
+pub fn hidden() -> Progress {
+    Progress(ProgressBar::hidden())
+}
+
 /// Progress through the steps of a calculation.
 #[must_use]
 pub fn steps() -> Progress {

@@ -6,6 +6,7 @@ mod campaigns;
 mod commands;
 mod corpora;
 mod demos;
+mod exports;
 mod imports;
 mod rejected;
 mod retail;

@@ -1,107 +1,34 @@
 //! The columns of an export: one list for every format, and for the documentation.
 
 use perennial_api::scoring::v1::{Rfm, Score};
-use perennial_types::{Timestamp, micros};
 
-use crate::commands::instant_of;
+use crate::export::{self, Cell, Column, Kind};
 use crate::session::bare;
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// UTF-8.
-    Text,
-    /// A count, or money in minor units of `currency`.
-    Integer,
-    /// A measure.
-    Real,
-    /// An instant, UTC.
-    Time,
-    /// A calendar day of the business.
-    Date,
-    /// Yes or no.
-    Flag,
-}
-
-/// One value of one score.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
-    /// Not known, or not there.
-    Nothing,
-    /// UTF-8.
-    Text(String),
-    /// A count or an amount.
-    Integer(i64),
-    /// A measure.
-    Real(f64),
-    /// An instant.
-    Time(Timestamp),
-    /// Days since 1970-01-01.
-    Date(i32),
-    /// Yes or no.
-    Flag(bool),
-}
-
-/// A column.
-pub struct Column {
-    /// Its name.
-    pub name: &'static str,
-    /// What it holds.
-    pub kind: Kind,
-    /// Reads it off a score.
-    pub read: fn(&Score) -> Cell,
-}
-
-impl Cell {
-    /// As CSV has it; nothing is the empty text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        match self {
-            Self::Nothing => String::new(),
-            Self::Text(it) => it.clone(),
-            Self::Integer(it) => it.to_string(),
-            Self::Real(it) => it.to_string(),
-            Self::Time(it) => it.to_string(),
-            Self::Date(it) => date_of(*it),
-            Self::Flag(it) => it.to_string(),
-        }
-    }
-
-    /// Microseconds since 1970-01-01, UTC, of an instant.
-    #[must_use]
-    pub fn micros(&self) -> Option<i64> {
-        match self {
-            Self::Time(it) => Some(micros(*it)),
-            _ => None,
-        }
-    }
-}
-
-const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
-
-fn date_of(day: i32) -> String {
-    EPOCH.saturating_add(jiff::Span::new().try_days(day).unwrap_or_default()).to_string()
+/// A column, and how it is read off a score.
+pub struct Read {
+    column: Column,
+    read: fn(&Score) -> Cell,
 }
 
 fn text(it: &str) -> Cell {
-    if it.is_empty() { Cell::Nothing } else { Cell::Text(it.to_owned()) }
+    Cell::word(it)
 }
 
 fn date(it: &str) -> Cell {
-    let day = it.parse::<jiff::civil::Date>().ok();
-    day.map_or(Cell::Nothing, |it| Cell::Date((it - EPOCH).get_days()))
+    Cell::date(it)
 }
 
 fn time(it: Option<&prost_types::Timestamp>) -> Cell {
-    instant_of(it).map_or(Cell::Nothing, Cell::Time)
+    Cell::time(it)
 }
 
 fn real(it: Option<f64>) -> Cell {
-    it.map_or(Cell::Nothing, Cell::Real)
+    Cell::real(it)
 }
 
 fn integer(it: Option<i64>) -> Cell {
-    it.map_or(Cell::Nothing, Cell::Integer)
+    Cell::integer(it)
 }
 
 fn expected(it: &Score, months: i32) -> Cell {
@@ -126,12 +53,33 @@ fn fifth(it: &Score, of: fn(&Rfm) -> i32) -> Cell {
     integer(it.rfm.as_ref().map(|it| i64::from(of(it))))
 }
 
-const fn column(name: &'static str, kind: Kind, read: fn(&Score) -> Cell) -> Column {
-    Column { name, kind, read }
+const fn column(name: &'static str, kind: Kind, read: fn(&Score) -> Cell) -> Read {
+    Read { column: export::column(name, kind), read }
+}
+
+/// All columns.
+#[must_use]
+pub fn plain() -> &'static [Column] {
+    const PLAIN: [Column; COLUMNS.len()] = {
+        let mut all = [export::column("", Kind::Text); COLUMNS.len()];
+        let mut n = 0;
+        while n < COLUMNS.len() {
+            all[n] = COLUMNS[n].column;
+            n += 1;
+        }
+        all
+    };
+    &PLAIN
+}
+
+/// A score as a row.
+#[must_use]
+pub fn cells(score: &Score) -> Vec<Cell> {
+    COLUMNS.iter().map(|it| (it.read)(score)).collect()
 }
 
 /// All columns, in their order. New ones are added at the end.
-pub const COLUMNS: [Column; 48] = [
+pub const COLUMNS: [Read; 48] = [
     column("profile", Kind::Text, |it| text(bare(&it.name))),
     column("as_of", Kind::Time, |it| time(it.as_of_time.as_ref())),
     column("model", Kind::Text, |it| text(&it.model)),
@@ -204,11 +152,13 @@ mod tests {
             Kind::Text => "text",
             Kind::Integer => "integer",
             Kind::Real => "real",
+            Kind::Amount => "amount",
+            Kind::Json => "json",
             Kind::Time => "instant",
             Kind::Date => "day",
             Kind::Flag => "flag",
         };
-        let known: Vec<(&str, &str)> = COLUMNS.iter().map(|it| (it.name, word(it.kind))).collect();
+        let known: Vec<(&str, &str)> = plain().iter().map(|it| (it.name, word(it.kind))).collect();
         assert_eq!(written, known);
     }
 }

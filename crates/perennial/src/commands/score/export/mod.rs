@@ -1,20 +1,16 @@
 //! `perennial score export`: everybody's scores as CSV, JSON or Parquet, streamed: memory does not grow with the customers.
 
 mod columns;
-mod parquet;
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use ::parquet::errors::ParquetError;
 use anyhow::{Context, bail};
 use perennial_api::scoring::v1::{ExportScoresRequest, Score};
 
-use self::columns::{COLUMNS, Cell};
-use self::parquet::Sheet;
 use super::show::score_json;
 use crate::cli::ExportFormat;
+use crate::export::{Format, Out, Sink, Target};
 use crate::output;
 use crate::session::{Session, told};
 
@@ -35,18 +31,11 @@ pub async fn run(
     let as_of_time = as_of.map(instant_of_text).transpose()?;
     let request = ExportScoresRequest { parent: session.parent(), as_of_time };
     let mut pages = session.scoring().export_scores(request).await.map_err(told)?.into_inner();
-    let out: Out = match file {
-        Some(file) => {
-            let opened =
-                File::create(file).with_context(|| format!("{} cannot be written", file.display()))?;
-            Box::new(io::BufWriter::new(opened))
-        }
-        None => Box::new(io::BufWriter::new(io::stdout())),
-    };
+    let (target, out) = Target::open(file, false)?;
     let mut sink = match format {
-        ExportFormat::Csv => Sink::csv(out)?,
-        ExportFormat::Json => Sink::json(out)?,
-        ExportFormat::Parquet => Sink::Parquet(Box::new(Sheet::new(out, session.workspace.as_str())?)),
+        ExportFormat::Csv => Writing::Table(table(out, Format::Csv, session)?),
+        ExportFormat::Json => Writing::json(out)?,
+        ExportFormat::Parquet => Writing::Table(table(out, Format::Parquet, session)?),
     };
     let mut count = 0_u64;
     while let Some(page) = pages.message().await.map_err(told)? {
@@ -63,6 +52,7 @@ pub async fn run(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         other => other?,
     }
+    target.keep()?;
     if let Some(file) = file {
         output::say(&format!("  {} scores in {}", output::thousands(count), file.display()));
     }
@@ -91,21 +81,17 @@ fn guess(session: &Session, file: Option<&Path>) -> ExportFormat {
     }
 }
 
-type Out = Box<dyn Write + Send>;
-
-enum Sink {
-    Csv(Box<csv::Writer<Out>>),
-    Json { out: Out, is_first: bool },
-    Parquet(Box<Sheet<Out>>),
+fn table(out: Out, format: Format, session: &Session) -> anyhow::Result<Sink> {
+    Sink::open(out, format, "score", session.workspace.as_str(), columns::plain())
 }
 
-impl Sink {
-    fn csv(out: Out) -> anyhow::Result<Self> {
-        let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(COLUMNS.iter().map(|it| it.name))?;
-        Ok(Self::Csv(Box::new(writer)))
-    }
+/// A table, or one JSON array, which says more than columns can.
+enum Writing {
+    Table(Sink),
+    Json { out: Out, is_first: bool },
+}
 
+impl Writing {
     fn json(mut out: Out) -> anyhow::Result<Self> {
         out.write_all(b"[")?;
         Ok(Self::Json { out, is_first: true })
@@ -113,30 +99,21 @@ impl Sink {
 
     fn add(&mut self, score: &Score) -> io::Result<()> {
         match self {
-            Self::Csv(writer) => {
-                let cells = COLUMNS.iter().map(|it| Cell::text(&(it.read)(score)));
-                writer.write_record(cells).map_err(|error| match error.into_kind() {
-                    csv::ErrorKind::Io(error) => error,
-                    other => io::Error::other(format!("{other:?}")),
-                })
-            }
+            Self::Table(sink) => sink.add(columns::cells(score)),
             Self::Json { out, is_first } => {
                 out.write_all(if std::mem::take(is_first) { b"\n" } else { b",\n" })?;
                 serde_json::to_writer(out, &score_json(score)).map_err(io::Error::from)
             }
-            Self::Parquet(sheet) => sheet.add(score).map_err(unwritten),
         }
     }
 
     fn end(self) -> io::Result<()> {
         match self {
-            Self::Csv(mut writer) => writer.flush(),
-            Self::Json { mut out, .. } => out.write_all(b"\n]\n").and_then(|()| out.flush()),
-            Self::Parquet(sheet) => sheet.end().map_err(unwritten),
+            Self::Table(sink) => sink.end(),
+            Self::Json { mut out, .. } => out.write_all(b"\n]\n").and_then(|()| out.end()),
         }
     }
 }
 
-fn unwritten(error: ParquetError) -> io::Error {
-    io::Error::other(error)
-}
+#[cfg(test)]
+mod tests;
