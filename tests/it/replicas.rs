@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use perennial_api::feed::v1::feed_service_client::FeedServiceClient;
@@ -18,6 +19,8 @@ use crate::postgres::Postgres;
 const BATCH: usize = 100;
 /// Senders, shared among the replicas.
 const SENDERS: usize = 16;
+/// Hundredths of a processor that a replica has, where it is limited.
+const SHARE: u32 = 20;
 
 fn batch(n: usize) -> String {
     let item = |m: usize| {
@@ -35,13 +38,53 @@ fn batch(n: usize) -> String {
     json!({ "batch": (0..BATCH).map(item).collect::<Vec<_>>() }).to_string()
 }
 
-/// Events a second that so many replicas acknowledge, and the schema they are in then.
-fn acknowledged(postgres: &Postgres, redis: &str, replicas: usize, batches: usize) -> (f64, String) {
+/// A share of a processor for one process, as a container's limit gives it; gone when dropped, after its process.
+struct Quota(PathBuf);
+
+impl Quota {
+    /// So many hundredths of a processor; none where this machine does not let us, which takes root.
+    fn of(process: u32, percent: u32) -> Option<Self> {
+        let (root, name) = (Path::new("/sys/fs/cgroup"), format!("perennial-{process}"));
+        let (period, quota) = (100_000, percent * 1_000);
+        let (folder, file, text) = if root.join("cpu").is_dir() {
+            (root.join("cpu").join(name), "cpu.cfs_quota_us", quota.to_string())
+        } else {
+            (root.join(name), "cpu.max", format!("{quota} {period}"))
+        };
+        std::fs::create_dir(&folder).ok()?;
+        let it = Self(folder);
+        std::fs::write(it.0.join(file), text).ok()?;
+        std::fs::write(it.0.join("cgroup.procs"), process.to_string()).ok()?;
+        Some(it)
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir(&self.0));
+    }
+}
+
+/// Events a second that so many replicas acknowledge, each with so many hundredths of a processor if that is said, and the
+/// schema they are in then; none where that cannot be said.
+fn acknowledged(
+    postgres: &Postgres,
+    redis: &str,
+    replicas: usize,
+    batches: usize,
+    percent: Option<u32>,
+) -> Option<(f64, String)> {
     let count = replicas.to_string();
     let shape = Shape::Six { postgres: postgres.url.clone(), redis: redis.to_owned() };
     let mut house = House::new(shape, &[("replicas", &count)]);
     house.only("ingestion", replicas);
-    let _servers = house.serve_all();
+    let mut quotas = Vec::new();
+    let servers = house.serve_all();
+    if let Some(percent) = percent {
+        for server in &servers {
+            quotas.push(Quota::of(server.0.id(), percent)?);
+        }
+    }
     let key = house.ask(&["keys", "create", "load", "-o", "json"])["key"].as_str().unwrap().to_owned();
     let bodies: Vec<String> = (0..batches).map(batch).collect();
     let headers = [("x-write-key", key.as_str()), ("content-type", "application/json")];
@@ -64,7 +107,7 @@ fn acknowledged(postgres: &Postgres, redis: &str, replicas: usize, batches: usiz
     let schema = postgres.query(newest);
     let logged: usize = postgres.query(&format!("SELECT COUNT(*) FROM {schema}.event")).parse().unwrap();
     assert_eq!(logged, batches * BATCH, "each event is in the log once");
-    (rate, schema)
+    Some((rate, schema))
 }
 
 /// Events a second that PostgreSQL itself writes: the same rows into tables like those, as literal statements of as many
@@ -124,11 +167,23 @@ fn replicas() {
     let Some(redis) = given("PERENNIAL_TEST_REDIS") else { return };
     let Some(postgres) = Postgres::start() else { return };
     let batches = number("PERENNIAL_TEST_BATCHES").unwrap_or(600);
-    let (one, schema) = acknowledged(&postgres, &redis, 1, batches);
-    let (two, _) = acknowledged(&postgres, &redis, 2, batches);
+    let (one, schema) = acknowledged(&postgres, &redis, 1, batches, None).unwrap();
+    let (two, _) = acknowledged(&postgres, &redis, 2, batches, None).unwrap();
+    // Where senders, replicas and database share a few processors, a second replica only takes from the first. With a
+    // limit each, as they have in a cluster, it is seen what it adds.
+    let limited = |replicas| acknowledged(&postgres, &redis, replicas, batches, Some(SHARE));
+    let limited = limited(1).zip(limited(2));
     let (floor, rows) = floor(&postgres, &schema, batches * BATCH);
     println!("  {:<58} {one:>9.0} events/s", "one replica of ingestion on PostgreSQL");
     println!("  {:<58} {two:>9.0} events/s", "two replicas on the same PostgreSQL");
+    match limited {
+        Some((one, two)) => {
+            let what = |replicas: &str| format!("{replicas}, each with {SHARE} % of a processor");
+            println!("  {:<58} {:>9.0} events/s", what("one replica"), one.0);
+            println!("  {:<58} {:>9.0} events/s", what("two replicas"), two.0);
+        }
+        None => println!("  replicas cannot be given a share of a processor here: that takes root"),
+    }
     let what = format!("the same rows by psql, {rows} a statement, {SENDERS} connections");
     println!("  {what:<58} {floor:>9.0} events/s");
 }
