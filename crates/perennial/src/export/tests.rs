@@ -105,7 +105,7 @@ fn property() -> impl Strategy<Value = Value> {
         hostile().prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
         (-9_007_199_254_740_991_i64..=9_007_199_254_740_991).prop_map(Value::from),
-        (-1_000_000_i64..1_000_000).prop_map(|it| json!(it as f64 / 64.0)),
+        (-1_000_000_i64..1_000_000).prop_map(|it| json!(it as f64 / 64.0 + 1.0 / 128.0)),
         Just(json!({"a": {"b": [1, null, "=x"]}})),
     ]
 }
