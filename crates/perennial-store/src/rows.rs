@@ -199,8 +199,8 @@ pub fn any_of(
             values.push(Value::Array(kind.postgres().1, Some(Box::new(wanted))));
             let (word, n) = (kind.postgres().0, values.len());
             // From within a query of its own the planner does not see how many there are, and looks each up in the index.
-            // Of hundreds it would think that reading the whole table is cheaper, as long as that has no statistics, or
-            // less than some hundred thousand rows.
+            // Of hundreds it would think that reading the whole table is cheaper, as long as that is small or has no
+            // statistics: it is not, where the table is in memory.
             format!("{column} = ANY((SELECT ${n}::{word}[])::{word}[])")
         }
         Backend::Sqlite => {
