@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::picture::{Picture, picture};
 use self::story::{Act, OVER, START, Story, Telling, noon, story};
-use crate::house::{House, Shape, number};
+use crate::house::{House, Shape, THANKS, number};
 
 mod cases;
 mod picture;
@@ -88,29 +88,6 @@ valid: 90d
 limit_per_customer: 9
 budget: 900 EUR per month
 code_prefix: gift
----
-kind: Offer
-name: next-time
-amount: 5.00 EUR
-cost: 5.00 EUR
-valid: 60d
-limit_per_customer: 9
-budget: 900 EUR per month
-code_prefix: next
----
-kind: Template
-name: thanks
-subject: Thanks
-text: Your code {{ coupon.code }} is for your next order.
----
-kind: Campaign
-name: thanks
-trigger: { event: Order Completed }
-reenter: after 1d
-holdout: 0%
-steps:
-  - offer: { coupon: next-time, valid: 60d }
-    message: { template: thanks, expires: 3d }
 ";
 
 /// A story as it is told in a workspace of its own.
@@ -230,7 +207,7 @@ async fn live(stories: &[Story]) -> anyhow::Result<(Vec<Option<String>>, usize)>
     let house = House::new(Shape::One, &SETTINGS);
     let _servers = house.serve_all();
     let clocks = Clocks::new(house.processes("perennial.clock.v1.ClockService"));
-    std::fs::write(house.folder.path().join("shop.yaml"), FILES)?;
+    std::fs::write(house.folder.path().join("shop.yaml"), format!("{FILES}{THANKS}"))?;
     let mut told: Vec<[Told<'_>; 3]> = Vec::new();
     for (n, story) in stories.iter().enumerate() {
         let begin = |it| Told::begin(&house, n, story, it);

@@ -85,6 +85,32 @@ pub fn free() -> SocketAddr {
     }
 }
 
+/// Whoever orders is thanked with a coupon for the next order: documents to be put behind others.
+pub const THANKS: &str = "---
+kind: Offer
+name: next-time
+amount: 5.00 EUR
+cost: 5.00 EUR
+valid: 60d
+limit_per_customer: 9
+budget: 900 EUR per month
+code_prefix: next
+---
+kind: Template
+name: thanks
+subject: Thanks
+text: Your code {{ coupon.code }} is for your next order.
+---
+kind: Campaign
+name: thanks
+trigger: { event: Order Completed }
+reenter: after 1d
+holdout: 0%
+steps:
+  - offer: { coupon: next-time, valid: 60d }
+    message: { template: thanks, expires: 3d }
+";
+
 /// The binary that was built with these tests.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();

@@ -14,7 +14,7 @@ use perennial_api::profile::v1::{
 use perennial_types::{Timestamp, from_micros, micros};
 use serde_json::{Value, json};
 
-use crate::house::{House, Shape, given};
+use crate::house::{House, Shape, THANKS, given};
 
 const START: &str = "2026-03-02T09:00:00Z";
 const DAY: i64 = 86_400_000_000;
@@ -41,29 +41,6 @@ rule: did(\"Product Added\", \"10d\") && !did(\"Order Completed\", \"10d\")
 kind: Segment
 name: club
 rule: traits.plan == \"club\" && reachable(\"email\")
----
-kind: Offer
-name: next-time
-amount: 5.00 EUR
-cost: 5.00 EUR
-valid: 60d
-limit_per_customer: 9
-budget: 900 EUR per month
-code_prefix: next
----
-kind: Template
-name: thanks
-subject: Thanks
-text: Your code {{ coupon.code }} is for your next order.
----
-kind: Campaign
-name: thanks
-trigger: { event: Order Completed }
-reenter: after 1d
-holdout: 0%
-steps:
-  - offer: { coupon: next-time, valid: 60d }
-    message: { template: thanks, expires: 3d }
 ";
 
 /// A source of numbers that are the same in every run.
@@ -260,7 +237,7 @@ async fn home(shape: Shape) -> (Home, Vec<crate::house::Server>) {
     let servers = house.serve_all();
     let session = house.session();
     let file = house.folder.path().join("shop.yaml");
-    std::fs::write(&file, FILES).unwrap();
+    std::fs::write(&file, format!("{FILES}{THANKS}")).unwrap();
     let files = Apply { files: vec![file], dry_run: false, live: true, enter_existing: false };
     let (_, broken) = apply(&session, &files, perennial_campaign::PLAYBOOKS).await.unwrap();
     assert!(broken.is_empty(), "{broken:?}");
