@@ -121,7 +121,7 @@ fn show(name: &str, it: &Backtest, peers: &[Peer]) {
     println!("  picked: {}", it.selection.why);
     let weights: Vec<String> =
         it.selection.weights.iter().map(|it| format!("{} {:.2}", it.kind, it.weight)).collect();
-    println!("  stack: {}; level ± {:.1} %", weights.join(", "), 100.0 * it.selection.level_spread);
+    println!("  stack: {}; level ± {:.1} %", weights.join(", "), 100.0 * it.selection.level.spread);
     println!(
         "  {:<26}{:>9}{:>9}{:>8}{:>8}{:>9}{:>8}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}",
         "",

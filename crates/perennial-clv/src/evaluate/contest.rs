@@ -56,7 +56,7 @@ pub(super) fn hold<P: Purchases>(
     let mut starts: Vec<Option<Model>> =
         kinds.iter().map(|kind| start.and_then(|it| it.member(*kind))).collect();
     let mut rounds = Vec::new();
-    for (step, &origin) in plan.origins.iter().rev().enumerate() {
+    for (step, &origin) in plan.origins.iter().enumerate() {
         let known: Vec<(usize, Summary)> = customers
             .iter()
             .enumerate()

@@ -21,4 +21,4 @@ pub use purchases::Purchases;
 pub use selection::{
     BASELINE, COMPETITORS, COMPETITORS_BOOSTED, Contender, Reason, Selection, Weight, select, select_with,
 };
-pub use tracking::{Step, Total, track};
+pub use tracking::{Level, Step, Total, track};

@@ -18,7 +18,7 @@ pub struct Origin {
     pub horizon: i32,
 }
 
-/// The cuts of a rolling hold-out, the latest first.
+/// The cuts of a rolling hold-out, the earliest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Where it is cut.
@@ -50,6 +50,7 @@ impl Plan {
         });
         let mut origins: Vec<Origin> =
             origins.filter(|it| span >= 3 * SHORTEST && it.horizon >= SHORTEST.min(horizon)).collect();
+        origins.sort_by_key(|it| it.cut);
         origins.dedup();
         Ok(Self { origins, days_per_unit })
     }
@@ -65,7 +66,7 @@ mod tests {
             let plan = Plan::rolling(first, last, horizon, 7.0).expect("a plan");
             plan.origins.iter().map(|it| (it.cut, it.horizon)).collect::<Vec<_>>()
         };
-        assert_eq!(of(0, 1_999, 365), [(1_634, 365), (1_269, 365), (904, 365)]);
+        assert_eq!(of(0, 1_999, 365), [(904, 365), (1_269, 365), (1_634, 365)]);
         assert_eq!(of(0, 271, 273), [(135, 136), (181, 90), (203, 68)]);
         assert_eq!(of(0, 399, 150), [(249, 150), (266, 133), (299, 100)]);
         assert_eq!(of(0, 29, 7), []);

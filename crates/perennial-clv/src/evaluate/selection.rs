@@ -5,6 +5,7 @@ use super::metrics::Metrics;
 use super::plan::{Origin, Plan};
 use super::purchases::Purchases;
 use super::settle::settle;
+use super::tracking::Level;
 use crate::boosting::Boosting;
 use crate::error::{FitError, InvalidValue};
 use crate::fit::Fit;
@@ -93,9 +94,8 @@ pub struct Selection {
     pub weights: Vec<Weight>,
     /// All contenders, the best first, then those refused; the baseline among them.
     pub contenders: Vec<Contender>,
-    /// The standard deviation of ln(Σ actual / Σ forecast) from one period to another, beyond what chance explains, of
-    /// the chosen model: what no number of customers averages out.
-    pub level_spread: f64,
+    /// How far Σ actual / Σ forecast of the chosen model varies from one period to another.
+    pub level: Level,
     /// Mean forecast and actual purchases by tenth of the chosen model's forecasts, over all origins.
     pub deciles: Vec<(f64, f64)>,
     /// The trees of [`Kind::Boosted`], grown at all origins, where it competed.

@@ -4,6 +4,7 @@ use super::boosted;
 use super::contest::{Forecast, Round};
 use super::metrics::Metrics;
 use super::selection::{BASELINE, Contender, Reason, Selection, Weight};
+use super::tracking::Level;
 use super::weights;
 use crate::kind::Kind;
 
@@ -15,9 +16,6 @@ const MOST_OFF: f64 = 2.0;
 
 /// The largest share of orders that may be forecast into the wrong tenth of customers.
 const MOST_MISPLACED: f64 = 0.5;
-
-/// What is thought of the level of a forecast before any hold-out: off by a tenth, with the weight of one origin.
-const PRIOR_SPREAD: f64 = 0.1;
 
 /// A contender with what it said at every origin.
 pub(super) struct Entry {
@@ -70,7 +68,7 @@ pub(super) fn settle(rounds: &[Round], kinds: &[Kind], boosts: Option<f64>) -> S
         (None, _) => "no model may be published".to_owned(),
     };
     let winner = winner.map(|it| &entries[it]);
-    let level_spread = winner.map_or(PRIOR_SPREAD, |it| spread(rounds, it));
+    let level = level(rounds, winner);
     let deciles = winner.map(|it| deciles(rounds, it)).unwrap_or_default();
     let chosen = winner.and_then(|it| it.contender.kind);
     let mut contenders: Vec<Contender> = entries.into_iter().map(|it| it.contender).collect();
@@ -87,7 +85,7 @@ pub(super) fn settle(rounds: &[Round], kinds: &[Kind], boosts: Option<f64>) -> S
         why,
         weights: learnt,
         contenders,
-        level_spread,
+        level,
         deciles,
         boosting,
     }
@@ -262,17 +260,24 @@ fn gain(rounds: &[Round], ours: &Entry, theirs: &Entry) -> (f64, f64) {
     (total / f64::max(judged, 1.0), variance.sqrt() / f64::max(judged, 1.0))
 }
 
-fn spread(rounds: &[Round], entry: &Entry) -> f64 {
-    let (mut sum, mut weight) = (PRIOR_SPREAD.powi(2), 1.0);
-    for (round, forecast) in rounds.iter().zip(&entry.forecasts) {
+/// What was thought before has the weight of one origin.
+fn level(rounds: &[Round], winner: Option<&Entry>) -> Level {
+    let Level { spread, mut freedom } = Level::untested();
+    let (mut sum, mut weight) = (spread.powi(2), 1.0);
+    let mut free_from = i32::MIN;
+    for (round, forecast) in rounds.iter().zip(winner.iter().flat_map(|it| &it.forecasts)) {
         let (actual, foretold): (f64, f64) = (round.actual.iter().sum(), forecast.mean.iter().sum());
         let off = ((actual + 1.0) / (foretold + 1.0)).ln();
         let residual: f64 = round.actual.iter().zip(&forecast.mean).map(|(a, m)| (a - m).powi(2)).sum();
         let noise = residual / (foretold + 1.0).powi(2);
         sum += (off * off - noise).max(0.0);
         weight += 1.0;
+        if round.origin.cut >= free_from {
+            freedom += 1;
+            free_from = round.origin.cut.saturating_add(round.origin.horizon);
+        }
     }
-    (sum / weight).sqrt()
+    Level { spread: (sum / weight).sqrt(), freedom }
 }
 
 fn deciles(rounds: &[Round], entry: &Entry) -> Vec<(f64, f64)> {

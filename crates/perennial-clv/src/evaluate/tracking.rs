@@ -7,26 +7,65 @@ use crate::summary::Summary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Purchases of some customers together, foretold as a normal distribution.
+/// Standard deviations either side of the mean within which 80 % of a normal distribution lie.
+const EIGHTY: f64 = 1.281_551_565_5;
+
+/// The same for Student's t with 1, 2, 3 and 4 degrees of freedom.
+const EIGHTY_OF_T: [f64; 4] = [3.077_684, 1.885_618, 1.637_744, 1.533_206];
+
+/// How far the purchases of all together come out beside their forecast, beyond what chance explains: what no number of
+/// customers averages out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// The standard deviation of ln(actual / forecast).
+    pub spread: f64,
+    /// What the spread is known from: the hold-outs that share no day, and one for what was thought before any.
+    pub freedom: u32,
+}
+
+impl Level {
+    /// What is thought of it before any hold-out: off by a tenth.
+    #[must_use]
+    pub const fn untested() -> Self {
+        Self { spread: 0.1, freedom: 1 }
+    }
+}
+
+/// Purchases of some customers together, foretold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Total {
     /// The expectation.
     pub expected: f64,
-    /// The standard deviation: of counts, and of the level of all together.
+    /// The standard deviation of counts.
     pub deviation: f64,
+    /// The level of all together.
+    pub level: Level,
 }
 
 impl Total {
-    /// From Σ means, Σ variances and the spread of the level ([`super::Selection::level_spread`]).
+    /// From Σ means, Σ variances and the level ([`super::Selection::level`]).
     #[must_use]
-    pub fn new(mean: f64, variance: f64, level_spread: f64) -> Self {
-        Self { expected: mean, deviation: (variance + (level_spread * mean).powi(2)).sqrt() }
+    pub fn new(mean: f64, variance: f64, level: Level) -> Self {
+        Self { expected: mean, deviation: variance.sqrt(), level }
     }
 
-    /// The range within so many standard deviations (1.2816: 80 %), never below nought.
+    /// The range within so many standard deviations (1.96: 95 %) as if the spread of the level were known, never below
+    /// nought: narrow, to notice early that a model no longer holds.
     #[must_use]
     pub fn within(&self, deviations: f64) -> (f64, f64) {
-        let half = deviations * self.deviation;
+        self.around(deviations * self.deviation.hypot(self.level.spread * self.expected))
+    }
+
+    /// The range that holds 80 %, never below nought. The spread of the level is known from a few hold-outs only, so it
+    /// counts by Student's t.
+    #[must_use]
+    pub fn eighty_percent(&self) -> (f64, f64) {
+        let place = self.level.freedom.clamp(1, 4) as usize - 1;
+        let level = EIGHTY_OF_T[place] * self.level.spread * self.expected;
+        self.around((EIGHTY * self.deviation).hypot(level))
+    }
+
+    fn around(&self, half: f64) -> (f64, f64) {
         ((self.expected - half).max(0.0), self.expected + half)
     }
 }

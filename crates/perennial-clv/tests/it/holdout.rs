@@ -183,12 +183,13 @@ fn the_picked_model_is_never_worse_than_pareto_nbd_and_often_better() {
         for (ours, theirs) in ours.iter().zip(theirs) {
             assert!(*ours <= theirs * 1.005, "{}: {picked:?} against {pareto:?}", set.0);
         }
+        // Of a total, too, the level is known no better than hold-outs can tell.
+        let measured = it.lines[0].measured.unwrap();
+        assert!(it.lines[0].is_selected && measured.blocks >= 20, "{}: {measured:?}", set.0);
+        assert!(measured.total_coverage >= 0.8 && measured.coverage >= 0.78, "{}: {measured:?}", set.0);
         better += usize::from(picked.deviance < pareto.deviance && picked.gini > pareto.gini);
         if set.0 == "cdnow_full.csv" {
-            let measured = it.lines[0].measured.unwrap();
-            assert!(it.lines[0].is_selected && measured.pit_distance <= 0.03, "{measured:?}");
-            assert!(measured.coverage >= 0.78 && measured.blocks >= 20, "{measured:?}");
-            assert!(measured.total_coverage >= 0.75, "{measured:?}");
+            assert!(measured.pit_distance <= 0.03, "{measured:?}");
             // Trees rank and place better than any model alone and than the stack, and leave its level.
             let stack = of(&|line| line.name == "stack");
             assert!(it.lines[0].name == "boosted" && picked.rmse < 1.69 && picked.decile_error_percent < 7.5);

@@ -121,13 +121,11 @@ async fn prepare_once(
     let name = format!("SMTP server {}:{}", config.host, config.port);
     let mut connection = match lane.take() {
         Some(it) => it,
-        None => {
-            match timeout(patience, connect(config)).await {
-                Ok(Ok(it)) => it,
-                Ok(Err(it)) => return Prepared::Later(format!("{name} is not reachable: {}", chain(&*it))),
-                Err(_) => return Prepared::Later(format!("{name} does not answer")),
-            }
-        }
+        None => match timeout(patience, connect(config)).await {
+            Ok(Ok(it)) => it,
+            Ok(Err(it)) => return Prepared::Later(format!("{name} is not reachable: {}", chain(&*it))),
+            Err(_) => return Prepared::Later(format!("{name} does not answer")),
+        },
     };
     let mut answer = wait(patience, connection.command(Mail::new(Some(letter.from.clone()), vec![]))).await;
     if answer.is_ok() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use perennial_clv::evaluate::Total;
+use perennial_clv::evaluate::{Level, Total};
 use perennial_clv::{Rows, Summary};
 
 use super::ledger::{Ledger, count_between, most_days, until};
@@ -86,7 +86,7 @@ pub fn watch(ledger: &Ledger, finding: &Finding, today: i32) -> Option<Drift> {
             variance += weight * model.counts(&it, whole).variance();
         }
     }
-    let spread = finding.hold_out.as_ref().map_or(0.1, |it| it.level_spread);
+    let level = finding.hold_out.as_ref().map_or_else(Level::untested, |it| it.level);
     let sum: f64 = expected.last().copied().unwrap_or_default();
     // Counts of one week scatter more than Poisson's by no more than those of all weeks do.
     let dispersion = if sum > 0.0 { (variance / sum).max(1.0) } else { 1.0 };
@@ -97,7 +97,7 @@ pub fn watch(ledger: &Ledger, finding: &Finding, today: i32) -> Option<Drift> {
         day,
         actual: count(after, day),
         expected: mean,
-        band: Total::new(mean, dispersion * mean, spread).within(BAND),
+        band: Total::new(mean, dispersion * mean, level).within(BAND),
     };
     let weeks: Vec<Watched> = ends
         .windows(2)

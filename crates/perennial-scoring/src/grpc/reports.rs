@@ -81,7 +81,7 @@ pub fn hold_out(it: &Selection) -> api::HoldOut {
             .map(|it| api::Origin { cutoff_date: date_text(it.cut), horizon_days: it.horizon })
             .collect(),
         why: it.why.clone(),
-        level_spread: it.level_spread,
+        level_spread: it.level.spread,
     }
 }
 
