@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
@@ -217,6 +217,26 @@ impl Store {
         };
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         self.writer.begin_with_options(options).await.map_err(StoreError::of("beginning a transaction"))
+    }
+
+    /// Begins a transaction that only reads: all its statements see one state of everything, and no writer waits for it.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
+        let options = match self.backend {
+            // Any transaction is one, from its first statement on.
+            Backend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
+                ..Default::default()
+            },
+            Backend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+        };
+        self.reader.begin_with_options(options).await.map_err(StoreError::of("beginning to read"))
     }
 
     /// Connections for reading outside a transaction.

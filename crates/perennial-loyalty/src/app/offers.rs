@@ -165,8 +165,7 @@ impl App {
     /// # Errors
     /// If the database refuses.
     pub async fn audit(&self, workspace: &Workspace) -> Result<Audit> {
-        // A transaction, so that it sees one state of everything.
-        let tx = self.store.write().await?;
-        Ok(ledger::audit(&tx, workspace).await?)
+        let snapshot = self.store.snapshot().await?;
+        Ok(ledger::audit(&snapshot, workspace).await?)
     }
 }

@@ -1,5 +1,6 @@
 use futures::future::join_all;
 use perennial_api::loyalty::v1 as wire;
+use perennial_store::{Store, execute};
 use perennial_types::ProfileId;
 
 use crate::harness::{DAY, World, order, worlds};
@@ -34,6 +35,34 @@ async fn a_retry_gets_the_same_coupon_and_a_second_order_is_refused() {
         let totals = world.totals().await;
         assert_eq!((totals.redeemed_count, totals.spent_minor, totals.promised_minor), (1, 420, 0));
         world.audited().await;
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_audit_names_what_does_not_agree() {
+    for mut world in worlds().await {
+        world.offer("limit_per_customer: 1\n").await;
+        let wish = world.wish(ProfileId::new(world.now()));
+        let code = world.issue(vec![wish]).await.remove(0).code;
+        world.audited().await;
+
+        let store = Store::open(&world.database.config, "loyalty", &[]).await.unwrap();
+        let tamper = async |sql: &str| {
+            let tx = store.write().await.unwrap();
+            assert_eq!(execute(&tx, "tampering", sql, vec![]).await.unwrap(), 1, "{sql}");
+            Store::commit(tx).await.unwrap();
+        };
+        tamper("UPDATE ledger_account SET balance = balance + 7 WHERE name = 'promised/ten'").await;
+        let said = world.problems().await;
+        assert_eq!(said[0], "account promised/ten: balance 507, but its postings add up to 500");
+        assert_eq!(said[1], "offer ten: promised 507, but its coupons say 500");
+        tamper("UPDATE ledger_account SET balance = balance - 7 WHERE name = 'promised/ten'").await;
+        world.audited().await;
+        tamper("DELETE FROM ledger_posting WHERE account = 'promised/ten'").await;
+        let said = world.problems().await;
+        assert_eq!(said[0], "account promised/ten: balance 500, but its postings add up to 0");
+        assert_eq!(said[1], format!("entry 0 of coupon {code}: its EUR postings add up to -500"));
         world.end().await;
     }
 }

@@ -138,6 +138,11 @@ impl World {
         assert!(audit.account_count > 0 && audit.entry_count > 0);
     }
 
+    pub async fn problems(&mut self) -> Vec<String> {
+        let request = wire::AuditLedgerRequest { parent: "workspaces/main".to_owned() };
+        self.client.audit_ledger(request).await.unwrap().into_inner().problems
+    }
+
     pub async fn append(&self, records: Vec<NewRecord>) {
         // On PostgreSQL a transaction locks one partition's head.
         let mut by_partition: BTreeMap<u16, Vec<NewRecord>> = BTreeMap::new();

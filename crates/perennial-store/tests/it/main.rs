@@ -97,3 +97,21 @@ async fn lanes_follow_the_number_of_writers() {
         assert_eq!(lanes, if store.backend() == Backend::Sqlite { 1 } else { 4 });
     }
 }
+
+#[tokio::test]
+async fn a_snapshot_sees_one_state_and_keeps_nobody_waiting() {
+    for (store, _folder) in stores().await {
+        let count = async |db: &perennial_store::DatabaseTransaction| {
+            let rows = query(db, "things", "SELECT COUNT(*) FROM thing", vec![]).await.unwrap();
+            rows[0].try_get_by_index::<i64>(0).unwrap()
+        };
+        let snapshot = store.snapshot().await.unwrap();
+        assert_eq!(count(&snapshot).await, 0);
+        let tx = store.write().await.unwrap();
+        insert_rows(&tx, &THINGS, vec![thing(1)], "").await.unwrap();
+        Store::commit(tx).await.unwrap();
+        assert_eq!(count(&snapshot).await, 0, "on {:?}", store.backend());
+        drop(snapshot);
+        assert_eq!(count(&store.snapshot().await.unwrap()).await, 1);
+    }
+}
