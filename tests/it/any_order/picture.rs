@@ -5,7 +5,8 @@
 //! - decisions, messages, what campaigns issued, and events of those messages (§3: historical records start and send nothing);
 //! - since when somebody is in a segment or a stage, and the history of both (§5: membership "as known at");
 //! - facts that tell what was known when an event came: carts, changes of consent (§4: consumers get corrections);
-//! - which of many fits serves, by number and cutoff (§6: each has its data window); whether one serves is compared.
+//! - which of many fits serves, by number and cutoff (§6: each has its data window); whether one serves is compared, unless
+//!   no order is left: one that was there when the first fit came may have been taken back since, or before.
 
 use std::collections::BTreeMap;
 
@@ -138,9 +139,10 @@ impl Painter<'_> {
         let names = self.people.keys().cloned().collect();
         let request = BatchGetScoresRequest { parent: self.session.parent(), names };
         let answer = self.session.scoring().batch_get_scores(request).await.map_err(told)?.into_inner();
+        let sells = answer.scores.iter().any(|it| it.orders > 0);
         for mut it in answer.scores {
             let who = self.people.get(&it.name).cloned().unwrap_or_default();
-            let kind = it.model.split('@').next().unwrap_or_default().to_owned();
+            let kind = it.model.split('@').next().filter(|_| sells).unwrap_or_default().to_owned();
             it = Score { name: String::new(), model_cutoff_date: String::new(), model: kind, ..it };
             self.line("scores", format!("{who} {it:?}"));
         }

@@ -1,7 +1,7 @@
-//! A large file of orders, imported and imported again: rows a second, and the most memory held.
+//! A large file of orders, imported, imported again and exported: rows a second, and the most memory held.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::process;
 use crate::house::{House, Shape};
 
-/// What an import may hold at most, however long the file is, in MiB: everything runs in the one process.
+/// What an import or an export may hold at most, however long the file is, in MiB: everything runs in the one process.
 pub const BOUND: f64 = 640.0;
 
-/// What an import came to.
-pub struct Imported {
+/// What an import or an export came to.
+pub struct Moved {
     pub seconds: f64,
     pub worked: f64,
     /// The most memory held, in MiB.
@@ -49,11 +49,11 @@ pub fn file(path: &Path, rows: usize) {
     file.flush().unwrap();
 }
 
-/// Imports it into a folder that nothing else uses.
-pub fn import(house: &House, file: &Path, say: impl Fn(&str)) -> Imported {
+/// Imports or exports a file, in a folder that nothing else uses.
+fn run(house: &House, what: &str, file: &Path, say: impl Fn(&str)) -> Moved {
     let began = Instant::now();
     let mut command = house.command();
-    command.arg("--data-dir").arg(house.data()).args(["-o", "json", "import", "orders"]).arg(file);
+    command.arg("--data-dir").arg(house.data()).args(["-o", "json", what, "orders"]).arg(file);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let (mut peak, mut worked, mut told) = (0.0_f64, 0.0_f64, Instant::now());
     while child.try_wait().unwrap().is_none() {
@@ -61,29 +61,36 @@ pub fn import(house: &House, file: &Path, say: impl Fn(&str)) -> Imported {
         worked = worked.max(process::worked(child.id()));
         if told.elapsed() > Duration::from_secs(5) {
             told = Instant::now();
-            say(&format!("importing for {:.0} s, {peak:.0} MiB", began.elapsed().as_secs_f64()));
+            say(&format!("{what} for {:.0} s, {peak:.0} MiB", began.elapsed().as_secs_f64()));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let seconds = began.elapsed().as_secs_f64();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the import failed");
-    let said = serde_json::from_slice(&output.stdout).unwrap();
-    Imported { seconds, worked, peak, said }
+    assert!(output.status.success(), "the {what} failed");
+    assert!(peak < BOUND, "the {what} of {} held {peak:.0} MiB, more than {BOUND}", file.display());
+    let said = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    Moved { seconds, worked, peak, said }
 }
 
-/// An import in constant memory, and again. The first is told, and the second.
-pub fn measure(rows: usize, say: impl Fn(&str)) -> (Imported, Imported) {
+/// In constant memory: an import, the same again, and exports, each with what it was.
+pub fn measure(rows: usize, say: impl Fn(&str)) -> Vec<(&'static str, Moved)> {
     let house = House::new(Shape::One, &[("ingestion.currency", "EUR")]);
     let path = house.folder.path().join("orders.csv");
     file(&path, rows);
-    let first = import(&house, &path, &say);
+    let first = run(&house, "import", &path, &say);
     assert_eq!(first.said["accepted"].as_u64(), Some(rows as u64), "{}", first.said);
-    let again = import(&house, &path, &say);
+    let again = run(&house, "import", &path, &say);
     assert_eq!(again.said["duplicate"].as_u64(), Some(rows as u64), "{}", again.said);
     assert_eq!(again.said["accepted"].as_u64(), Some(0), "{}", again.said);
-    for it in [&first, &again] {
-        assert!(it.peak < BOUND, "an import of {rows} rows held {:.0} MiB, more than {BOUND}", it.peak);
-    }
-    (first, again)
+    let out = |name: &str| run(&house, "export", &house.folder.path().join(name), &say);
+    let (csv, parquet) = (out("out.csv"), out("out.parquet"));
+    let lines = BufReader::new(File::open(house.folder.path().join("out.csv")).unwrap()).lines();
+    assert_eq!(lines.count(), rows + 1, "a header and a row for each order");
+    vec![
+        ("import of orders", first),
+        ("the same file again", again),
+        ("export of orders, CSV", csv),
+        ("export of orders, Parquet", parquet),
+    ]
 }
