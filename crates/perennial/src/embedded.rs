@@ -55,11 +55,14 @@ pub async fn run<T>(
     let stop = CancellationToken::new();
     let mut serving = Box::pin(bound.serve(stop.clone()));
     let worked = tokio::select! {
-        worked = work(&here) => worked,
+        // The services first: until they have begun, nobody is busy, and work that waits for them to come to rest would
+        // find that they have.
+        biased;
         served = &mut serving => {
             served?;
             bail!("the services stopped before the work was done");
         }
+        worked = work(&here) => worked,
     };
     stop.cancel();
     let served = serving.await;
@@ -118,5 +121,23 @@ impl Simulated {
         let path = folder.join(Self::NAME);
         std::fs::write(&path, serde_json::to_vec(&self)?)
             .with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_begins_once_the_services_are_known_to_be_busy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::default().in_folder(folder.path());
+        for _ in 0..4 {
+            let begun = run(&config, &["scoring"], &[], async |here| {
+                // They are known before they have done anything: whoever waits for them to come to rest now does wait.
+                anyhow::Ok(here.host.bell.busy())
+            });
+            assert_eq!(begun.await.expect("a run").as_deref(), Some("scoring lane 0"));
+        }
     }
 }

@@ -42,6 +42,21 @@ fn an_address_told_while_three_are_one() -> impl Iterator<Item = Story> {
     })
 }
 
+/// An address first told to whom somebody went with, when the one they had been merged into was parted from both, stayed there.
+fn an_address_told_to_whom_somebody_went_with() -> impl Iterator<Item = Story> {
+    let orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)];
+    orders.into_iter().map(|(a, b, c)| {
+        let email = |who: usize| usize::from(who == 0);
+        let mistake = |between, by, day, undone| Mistake { between, by, day, late: 0, place: 1, undone };
+        let mistakes = vec![
+            mistake((a, b), (email(a), email(b)), 2, (6, 5)),
+            mistake((b, c), (email(b) + 1, email(c)), 7, (5, 5)),
+        ];
+        let phone = Deed { by: (email(c) + 2, email(c) + 1), ..deed(c, What::Views(0), 0, 12) };
+        Story::new(vec![true, false, false], vec![phone], mistakes)
+    })
+}
+
 /// What somebody is measured by depended on who had bought when the first fit came.
 fn orders_that_come_after_the_first_fit() -> Story {
     let deeds = vec![order(0, 0, 0, 14), order(1, 1, 1, 0), order(2, 2, 2, 14), order(3, 1, 13, 0)];
@@ -94,7 +109,10 @@ fn a_coupon_told_twice() -> Story {
 }
 
 pub fn all() -> Vec<Story> {
-    let mut all: Vec<Story> = two_mistakes_at_once().chain(an_address_told_while_three_are_one()).collect();
+    let mut all: Vec<Story> = two_mistakes_at_once()
+        .chain(an_address_told_while_three_are_one())
+        .chain(an_address_told_to_whom_somebody_went_with())
+        .collect();
     all.extend([
         a_former_id_told_while_two_are_one(),
         orders_that_come_after_the_first_fit(),

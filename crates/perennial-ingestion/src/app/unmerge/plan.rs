@@ -49,7 +49,11 @@ impl App {
         }
         let (profiles, merges) = family(db, workspace, root, locked).await?;
         let merge = merges.iter().find(|it| it.from == profile).cloned();
-        let Some(merge) = merge else { return Err(Error::NotMerged(profile.to_string())) };
+        let Some(mut merge) = merge else { return Err(Error::NotMerged(profile.to_string())) };
+        // Whom they became may have been parted from them since: then they went with somebody else.
+        if !profiles.contains_key(&merge.into) {
+            merge.into = profiles.get(&profile).and_then(|it| it.merged_into).unwrap_or(root);
+        }
         self.read(db, settings, (root, profiles), merges, merge).await
     }
 
@@ -67,7 +71,10 @@ impl App {
         };
         let (profiles, merges) = family(tx, workspace, root, true).await?;
         let journal = merges::list(tx, workspace, &[undone.profile], None, PAGE).await?;
-        let Some(merge) = journal.into_iter().find(|it| it.id == undone.merge) else { return Ok(None) };
+        let Some(mut merge) = journal.into_iter().find(|it| it.id == undone.merge) else { return Ok(None) };
+        if !profiles.contains_key(&merge.into) {
+            merge.into = undone.survivor;
+        }
         Ok(Some(self.read(tx, settings, (root, profiles), merges, merge).await?))
     }
 
