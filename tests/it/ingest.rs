@@ -263,7 +263,7 @@ fn ingest() {
             whole_way("PostgreSQL, six processes", shape, Some(postgres), rounds, events, &mut book);
         }
     }
-    let moved = wants("import").then(|| bulk::measure(rows, say)).unwrap_or_default();
+    let moved = if wants("import") { bulk::measure(rows, say) } else { Vec::new() };
     let mut peaks = String::new();
     for (what, it) in moved {
         let figure = Figure {
