@@ -3,6 +3,8 @@
 //! In no story is what depends on arrival by a rule that ingestion's README tells ("In any order"):
 //! - two accounts that are taken for one, or more devices than one person may have: limits are judged as events come;
 //! - mistakes about people of whom one is not known yet: they begin with who everybody is, in any order;
+//! - somebody taken for another, and meanwhile shown to be a third: whoever survived that stays one with the third until that,
+//!   too, is undone (ADR 13). So who is in a mistake always names something that they were introduced by;
 //! - the same message again after more than a week, and more than 24 events about carts;
 //! - consent by country: what makes it is decided by where the person was known to live;
 //! - coupons used by somebody who is not known yet to be whom they are for.
@@ -231,6 +233,12 @@ impl Story {
         let known = self.known(it.who);
         let mut by = vec![known[it.by.0 % known.len()].clone(), known[it.by.1 % known.len()].clone()];
         by.dedup();
+        let (introduced, is_in) = (self.introduced(it.who), |mistake: &Mistake| {
+            mistake.between.0 == it.who || mistake.between.1 == it.who
+        });
+        if self.mistakes.iter().any(is_in) && !by.iter().any(|it| introduced.contains(it)) {
+            by[0] = introduced[it.by.0 % introduced.len()].clone();
+        }
         let own = |order: u8| format!("order-{}-{order}", it.who);
         let product = |product: u8, units: u8| json!({ "product_id": format!("p{product}"), "price": 5 + product, "quantity": units });
         let channel = |is_text: bool| if is_text { "sms" } else { "email" };

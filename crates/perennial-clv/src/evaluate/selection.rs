@@ -95,6 +95,7 @@ pub struct Selection {
     /// All contenders, the best first, then those refused; the baseline among them.
     pub contenders: Vec<Contender>,
     /// How far Σ actual / Σ forecast of the chosen model varies from one period to another.
+    #[serde(flatten)]
     pub level: Level,
     /// Mean forecast and actual purchases by tenth of the chosen model's forecasts, over all origins.
     pub deciles: Vec<(f64, f64)>,

@@ -18,9 +18,16 @@ const EIGHTY_OF_T: [f64; 4] = [3.077_684, 1.885_618, 1.637_744, 1.533_206];
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// The standard deviation of ln(actual / forecast).
+    #[serde(rename = "level_spread")]
     pub spread: f64,
-    /// What the spread is known from: the hold-outs that share no day, and one for what was thought before any.
+    /// What the spread is known from: the hold-outs that share no day, and one for what was thought before any. What was
+    /// written before this was kept says nothing, which counts as none.
+    #[serde(rename = "level_freedom", default = "none_but_one")]
     pub freedom: u32,
+}
+
+fn none_but_one() -> u32 {
+    Level::untested().freedom
 }
 
 impl Level {
@@ -126,4 +133,30 @@ pub fn track<P: Purchases>(
         }
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fewer_hold_outs_the_wider_what_holds_eighty_percent() {
+        let width = |freedom| {
+            let (low, high) = Total::new(1_000.0, 0.0, Level { spread: 0.1, freedom }).eighty_percent();
+            assert!((low + high - 2_000.0).abs() < 1e-9);
+            (high - low) / 200.0
+        };
+        let widths = [1, 2, 3, 4, 9].map(width);
+        assert!((widths[0] - 3.078).abs() < 1e-3 && (widths[3] - 1.533).abs() < 1e-3, "{widths:?}");
+        assert!(widths.is_sorted_by(|a, b| a >= b));
+        // Counts alone are known: a normal distribution's 80 %, never below nought.
+        let counts = Total::new(1.0, 4.0, Level { spread: 0.0, freedom: 1 });
+        assert_eq!(counts.eighty_percent(), (0.0, 1.0 + 2.0 * EIGHTY));
+    }
+
+    #[test]
+    fn what_was_kept_before_says_how_far_the_level_varies_and_no_more() {
+        let before: Level = serde_json::from_str(r#"{"level_spread":0.25}"#).expect("a level");
+        assert_eq!(before, Level { spread: 0.25, freedom: 1 });
+    }
 }
