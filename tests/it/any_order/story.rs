@@ -80,6 +80,8 @@ pub struct Mistake {
 pub struct Story {
     /// Whether each of them has an account.
     customers: Vec<bool>,
+    /// Whether each of them has a second device.
+    tablets: Vec<bool>,
     pub deeds: Vec<Deed>,
     pub mistakes: Vec<Mistake>,
 }
@@ -170,7 +172,7 @@ pub enum Act {
 impl Story {
     /// A story of so many people, of whom some have an account.
     pub fn new(customers: Vec<bool>, deeds: Vec<Deed>, mistakes: Vec<Mistake>) -> Self {
-        let mut story = Self { customers, deeds, mistakes };
+        let mut story = Self { tablets: vec![false; customers.len()], customers, deeds, mistakes };
         story.settle();
         story
     }
@@ -191,6 +193,8 @@ impl Story {
         for who in 0..people {
             let is_second = (0..who).any(|it| group[it] == group[who] && self.customers[it]);
             self.customers[who] &= !is_second;
+            // A profile has at most five devices.
+            self.tablets[who] = people < 5 && group.iter().filter(|it| **it == group[who]).count() <= 2;
         }
     }
 
@@ -207,8 +211,7 @@ impl Story {
         known.push(("email", format!("p{who}@example.com")));
         known.push(("anonymous_id", format!("device-{who}")));
         known.push(("phone", format!("+4930123450{who}")));
-        // A profile has at most five devices.
-        if self.people() < 5 {
+        if self.tablets[who] {
             known.push(("anonymous_id", format!("tablet-{who}")));
         }
         known
