@@ -54,13 +54,13 @@ async fn an_audit_names_what_does_not_agree() {
             Store::commit(tx).await.unwrap();
         };
         tamper("UPDATE ledger_account SET balance = balance + 7 WHERE name = 'promised/ten'").await;
-        let said = world.problems().await;
+        let said = world.audit().await.problems;
         assert_eq!(said[0], "account promised/ten: balance 507, but its postings add up to 500");
         assert_eq!(said[1], "offer ten: promised 507, but its coupons say 500");
         tamper("UPDATE ledger_account SET balance = balance - 7 WHERE name = 'promised/ten'").await;
         world.audited().await;
         tamper("DELETE FROM ledger_posting WHERE account = 'promised/ten'").await;
-        let said = world.problems().await;
+        let said = world.audit().await.problems;
         assert_eq!(said[0], "account promised/ten: balance 500, but its postings add up to 0");
         assert_eq!(said[1], format!("entry 0 of coupon {code}: its EUR postings add up to -500"));
         world.end().await;

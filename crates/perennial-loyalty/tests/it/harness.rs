@@ -131,16 +131,15 @@ impl World {
     }
 
     /// Nothing in the books disagrees.
-    pub async fn audited(&mut self) {
+    pub async fn audit(&mut self) -> wire::AuditLedgerResponse {
         let request = wire::AuditLedgerRequest { parent: "workspaces/main".to_owned() };
-        let audit = self.client.audit_ledger(request).await.unwrap().into_inner();
-        assert_eq!(audit.problems, Vec::<String>::new());
-        assert!(audit.account_count > 0 && audit.entry_count > 0);
+        self.client.audit_ledger(request).await.unwrap().into_inner()
     }
 
-    pub async fn problems(&mut self) -> Vec<String> {
-        let request = wire::AuditLedgerRequest { parent: "workspaces/main".to_owned() };
-        self.client.audit_ledger(request).await.unwrap().into_inner().problems
+    pub async fn audited(&mut self) {
+        let audit = self.audit().await;
+        assert_eq!(audit.problems, Vec::<String>::new());
+        assert!(audit.account_count > 0 && audit.entry_count > 0);
     }
 
     pub async fn append(&self, records: Vec<NewRecord>) {
