@@ -31,8 +31,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("campaign.currency", "EUR"),
     ("loyalty.currency", "EUR"),
     ("notification.maildir.sync", "false"),
-    ("scoring.fit_interval_days", "7"),
-    ("scoring.choice_interval_days", "7"),
+    ("scoring.fit_interval_days", "1"),
+    ("scoring.choice_interval_days", "1"),
     ("scoring.least_customers", "1"),
     ("scoring.least_repeaters", "0"),
 ];

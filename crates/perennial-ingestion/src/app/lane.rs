@@ -4,8 +4,10 @@
 use perennial_cache::Cache;
 use perennial_feed::{Feed, Merge};
 use perennial_store::{DatabaseTransaction, Store};
-use perennial_types::{ProfileId, Workspace};
+use perennial_types::{ProfileId, Timestamp, Workspace, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -37,6 +39,19 @@ pub struct Lane {
     feed: Feed,
     book: Book,
     cache: Cache,
+    takings: Takings,
+}
+
+/// Numbers events in the order in which they are taken in: microseconds, and never the same twice.
+#[derive(Clone, Default)]
+pub struct Takings(Arc<AtomicI64>);
+
+impl Takings {
+    fn next(&self, received: Timestamp) -> i64 {
+        let after = |last: i64| micros(received).max(last.saturating_add(1));
+        let last = self.0.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
+        after(last.unwrap_or_default())
+    }
 }
 
 /// Why an attempt did not commit.
@@ -55,8 +70,14 @@ impl<E: Into<Error>> From<E> for Failed {
 
 impl Lane {
     /// The committer of lane `number`.
-    pub fn new(queues: Queues, number: usize, store: Store, feed: Feed, book: Book, cache: Cache) -> Self {
-        Self { queues, number, store, feed, book, cache }
+    pub fn new(
+        (queues, number): (Queues, usize),
+        (store, feed): (Store, Feed),
+        book: Book,
+        cache: Cache,
+        takings: Takings,
+    ) -> Self {
+        Self { queues, number, store, feed, book, cache, takings }
     }
 
     /// Commits what comes until told to stop.
@@ -200,7 +221,8 @@ impl Lane {
         let appended = if records.is_empty() { None } else { Some(self.feed.append(&tx, records).await?) };
         let seqs = appended.as_ref().map(|it| places.seqs(it.records())).unwrap_or_default();
         let rows = written.into_iter().map(|(workspace, event, profile, first, many)| {
-            events::row(workspace, event, profile, seqs.get(first).copied().unwrap_or_default(), many)
+            let seq = seqs.get(first).copied().unwrap_or_default();
+            events::row(workspace, event, self.takings.next(event.received), profile, seq, many)
         });
         events::insert(&tx, rows.collect()).await?;
         merges::write(&tx, &told, &seqs).await?;

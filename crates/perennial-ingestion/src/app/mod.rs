@@ -48,7 +48,7 @@ use crate::store::{counters, rejected, seen};
 use backlog::Backlog;
 use book::Book;
 use costs::Shelf;
-use lane::Lane;
+use lane::{Lane, Takings};
 use plans::Plans;
 use queue::Queues;
 use rate::Rate;
@@ -69,6 +69,7 @@ pub struct App {
     queues: Queues,
     keys: Keyring,
     metrics: Metrics,
+    takings: Takings,
     limits: Limits,
     max_age: std::time::Duration,
     erasures: Arc<ErasureConfig>,
@@ -108,6 +109,7 @@ impl App {
             book: Book::new(store.clone(), config),
             keys,
             metrics: Metrics::default(),
+            takings: Takings::default(),
             store,
             feed,
             clock,
@@ -127,7 +129,8 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn run_lane(self, number: usize, stop: CancellationToken) -> anyhow::Result<()> {
-        Lane::new(self.queues, number, self.store, self.feed, self.book, self.cache).run(stop).await
+        let Self { queues, store, feed, book, cache, takings, .. } = self;
+        Lane::new((queues, number), (store, feed), book, cache, takings).run(stop).await
     }
 
     /// Keeps house until told to stop.

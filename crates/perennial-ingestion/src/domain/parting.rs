@@ -74,7 +74,7 @@ pub struct Family {
     pub members: BTreeMap<ProfileId, Member>,
     /// The merges in force besides the one to undo, oldest first.
     pub merges: Vec<Joined>,
-    /// The events, by receipt.
+    /// The events, as they were taken in.
     pub events: Vec<Logged>,
 }
 

@@ -26,13 +26,16 @@ pub const EVENTS: Table = Table {
         ("message_id", Column::Text),
         ("historical", Column::Bool),
         ("body", Column::Text),
+        ("taken", Column::BigInt),
     ],
 };
 
-/// One row of the log.
+/// One row of the log. `taken` orders events by when they were taken in, as `received` does not: a batch has one moment of
+/// receipt, and the place in the feed changes when an event is told anew.
 pub fn row(
     workspace: &Workspace,
     event: &Event,
+    taken: i64,
     leaf: ProfileId,
     first_seq: u64,
     records: usize,
@@ -51,6 +54,7 @@ pub fn row(
         event.message_id.as_str().into(),
         event.historical.into(),
         event.body.as_str().into(),
+        taken.into(),
     ]
 }
 
@@ -100,7 +104,7 @@ impl Whole {
     }
 }
 
-/// Reads all events of some profiles by receipt; at most `limit`.
+/// Reads all events of some profiles as they were taken in; at most `limit`.
 ///
 /// # Errors
 /// If the database refuses.
@@ -114,8 +118,9 @@ pub async fn whole(
     let wanted = profiles.iter().map(|it| it.0.into()).collect();
     let condition = any_of(Backend::of(db), "profile", Column::Uuid, wanted, &mut values);
     let sql = format!(
-        "SELECT id, profile, at, received, partition, first_seq, records, call, name, message_id, historical, body \
-         FROM event WHERE workspace = $1 AND {condition} ORDER BY received, first_seq, id LIMIT $2"
+        "SELECT id, profile, at, received, partition, first_seq, records, call, name, message_id, historical, body, \
+         taken FROM event WHERE workspace = $1 AND {condition} \
+         ORDER BY CASE taken WHEN 0 THEN received ELSE taken END, received, first_seq, id LIMIT $2"
     );
     let rows = query(db, "the event log", &sql, values).await?;
     rows.iter()
@@ -146,6 +151,7 @@ pub async fn whole(
                 message.into(),
                 historical.into(),
                 body.as_str().into(),
+                column::<i64>(row, 12)?.into(),
             ];
             Ok(Whole { row: values, place, call, historical, body })
         })

@@ -3,7 +3,8 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 7] = [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES, UNMERGES];
+pub const MIGRATIONS: [Migration; 8] =
+    [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES, UNMERGES, TAKEN];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -255,6 +256,14 @@ CREATE TABLE unmerge (
 CREATE INDEX unmerge_pending ON unmerge (at) WHERE pending;
 CREATE INDEX unmerge_profile ON unmerge (workspace, profile);
 CREATE INDEX unmerge_survivor ON unmerge (workspace, survivor);
+",
+};
+
+/// In which order events were taken in. Of older events their receipt tells it.
+const TAKEN: Migration = Migration {
+    name: "ingestion_0008_taken",
+    sql: "
+ALTER TABLE event ADD COLUMN taken BIGINT NOT NULL DEFAULT 0;
 ",
 };
 

@@ -3,6 +3,7 @@
 crate::on_every_database!(
     marks_of_others_go_with_them,
     who_comes_back_after_another_did_has_only_what_is_theirs,
+    two_mistakes_of_one_moment_are_undone_by_the_order_they_came_in,
     undoing_it_again_gives_the_first_answer_even_when_the_survivor_was_erased,
     what_a_mail_server_does_is_no_sign_of_life,
 );
@@ -40,13 +41,17 @@ mod cases {
         identity(house).unmerge_profile(request).await.unwrap().into_inner()
     }
 
-    /// Undoes the merge that an event of this name showed.
-    async fn undo_by(house: &House, who: &str, event: &str) -> Unmerge {
+    /// Who became another one by an event of this name.
+    async fn merged_by(house: &House, who: &str, event: &str) -> Option<String> {
         let parent = know(house, who).await.name;
         let request = ListMergesRequest { parent, ..Default::default() };
         let merges = identity(house).list_merges(request).await.unwrap().into_inner().merges;
-        let merge = merges.iter().find(|it| it.event_name == event).unwrap();
-        undo(house, &merge.profile).await
+        merges.into_iter().find(|it| it.event_name == event).map(|it| it.profile)
+    }
+
+    /// Undoes the merge that an event of this name showed.
+    async fn undo_by(house: &House, who: &str, event: &str) -> Unmerge {
+        undo(house, &merged_by(house, who, event).await.unwrap()).await
     }
 
     pub async fn marks_of_others_go_with_them(house: &House) {
@@ -76,6 +81,35 @@ mod cases {
         undo_by(house, "c", "Two").await;
         for device in ["a", "b", "c"] {
             assert_eq!(known_by(&know(house, device).await), [device]);
+        }
+    }
+
+    pub async fn two_mistakes_of_one_moment_are_undone_by_the_order_they_came_in(house: &House) {
+        // Everything at one moment, so that only the order in which it was taken in tells what was before a merge. The
+        // older one survives.
+        let ages = ["abc", "acb", "bac", "bca", "cab", "cba"];
+        let cases = ages.into_iter().flat_map(|age| [(age, ["One", "Two"]), (age, ["Two", "One"])]);
+        for (age, undone) in cases {
+            let called = |it: char| format!("{it}-{age}-{}", undone[0]);
+            for device in age.chars() {
+                see(house, "Seen", "", &[&called(device)]).await;
+            }
+            see(house, "One", "", &[&called('a'), &called('b')]).await;
+            see(house, "Two", "", &[&called('b'), &called('c')]).await;
+            for event in undone {
+                let (a, c) = (called('a'), called('c'));
+                let merged = match merged_by(house, &a, event).await {
+                    Some(merged) => merged,
+                    None => merged_by(house, &c, event).await.unwrap(),
+                };
+                undo(house, &merged).await;
+            }
+            let mut told = Vec::new();
+            for device in ['a', 'b', 'c'] {
+                let facts = house.read_facts(&know(house, &called(device)).await.name).await;
+                told.push(facts.iter().map(|it| it.name.clone()).collect::<Vec<_>>());
+            }
+            assert_eq!(told, [vec!["Seen", "One"], vec!["Seen", "Two"], vec!["Seen"]], "{age} {undone:?}");
         }
     }
 
