@@ -36,6 +36,8 @@ pub enum Way {
 
 /// What sending came to.
 pub struct Sent {
+    /// When the first byte was sent: all of it had been made by then.
+    pub began: Instant,
     /// How long it took.
     pub seconds: f64,
     /// How long each acknowledgement took, in milliseconds, in order of length.
@@ -187,7 +189,7 @@ impl Load {
 
 fn finished(began: Instant, mut acks: Vec<f64>) -> Sent {
     acks.sort_by(f64::total_cmp);
-    Sent { seconds: began.elapsed().as_secs_f64(), acks }
+    Sent { began, seconds: began.elapsed().as_secs_f64(), acks }
 }
 
 async fn sender(way: Way, session: perennial::session::Session, batches: Vec<Vec<Event>>) -> Vec<f64> {
