@@ -260,9 +260,10 @@ impl App {
         if self.queues.lanes() == 1 {
             return Ok(vec![(0, good)]);
         }
-        let owners =
-            profiles::owners(self.store.read(), workspace, good.iter().flat_map(|(_, it)| &it.identifiers))
-                .await?;
+        let (hinted, unknown) = self.hints.find(workspace, good.iter().flat_map(|(_, it)| &it.identifiers));
+        let mut owners = profiles::owners(self.store.read(), workspace, unknown).await?;
+        self.hints.keep(workspace, &owners);
+        owners.extend(hinted.into_iter().map(|(identifier, profile)| (identifier.clone(), profile)));
         let groups = groups(&good);
         let mut routed: BTreeMap<usize, (u16, Vec<(usize, Event)>)> = BTreeMap::new();
         for (place, event) in good {

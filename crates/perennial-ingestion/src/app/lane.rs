@@ -4,7 +4,7 @@
 use perennial_cache::Cache;
 use perennial_feed::{Feed, Merge};
 use perennial_store::{DatabaseTransaction, Store};
-use perennial_types::{ProfileId, Timestamp, Workspace, micros};
+use perennial_types::{Identifier, ProfileId, Timestamp, Workspace, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::book::Book;
+use super::hints::Hints;
 use super::pass::{Effects, Pass, Taken, merge_record, profile_record};
 use super::profiles::profile_key;
 use super::queue::{Job, Queue, Queues};
@@ -40,6 +41,7 @@ pub struct Lane {
     book: Book,
     cache: Cache,
     takings: Takings,
+    hints: Hints,
 }
 
 /// Numbers events in the order in which they are taken in: microseconds, and never the same twice.
@@ -75,9 +77,9 @@ impl Lane {
         (store, feed): (Store, Feed),
         book: Book,
         cache: Cache,
-        takings: Takings,
+        (takings, hints): (Takings, Hints),
     ) -> Self {
-        Self { queues, number, store, feed, book, cache, takings }
+        Self { queues, number, store, feed, book, cache, takings, hints }
     }
 
     /// Commits what comes until told to stop.
@@ -90,7 +92,7 @@ impl Lane {
         let listener =
             queues.bell().listener(format!("ingestion lane {}", self.number), [queue.topic.clone()]);
         // A merge that a crash left half told is told before anything else.
-        if let Err(Failed::Refused(error)) = self.attempt(queue, &[]).await {
+        if let Err(Failed::Refused(error)) = self.attempt(queue, &[], false).await {
             tracing::warn!(error = %perennial_rpc::Chain(&error), "pending merges were not told at the start");
         }
         while !stop.is_cancelled() {
@@ -127,8 +129,12 @@ impl Lane {
 
     async fn persist(&self, queue: &Queue, jobs: &[Job]) -> Result<Vec<Reached>> {
         let mut last = Error::NotCommitted;
+        // Where events are dealt out to lanes, nobody was known by what no hint tells of: that was looked up then.
+        let mut looked_up = self.queues.lanes() > 1;
         for _ in 0..TRIES {
-            match self.attempt(queue, jobs).await {
+            let attempt = self.attempt(queue, jobs, looked_up).await;
+            looked_up = false;
+            match attempt {
                 Ok(reached) => return Ok(reached),
                 Err(Failed::Overtaken) => {}
                 Err(Failed::Refused(error)) if is_transient(&error) => last = error,
@@ -154,11 +160,16 @@ impl Lane {
         }
     }
 
-    async fn attempt(&self, queue: &Queue, jobs: &[Job]) -> std::result::Result<Vec<Reached>, Failed> {
+    async fn attempt(
+        &self,
+        queue: &Queue,
+        jobs: &[Job],
+        looked_up: bool,
+    ) -> std::result::Result<Vec<Reached>, Failed> {
         let tx = self.store.write().await?;
         let mut records = Vec::new();
         let mut written = Vec::new();
-        let mut changed_keys: BTreeMap<&Workspace, Vec<String>> = BTreeMap::new();
+        let mut learned: Vec<(&Workspace, Vec<String>, Vec<(Identifier, ProfileId)>)> = Vec::new();
         let turn = seen::turn(&tx).await?;
         let mut told = merges::pending(&tx, &queue.partitions).await?;
         let mut reached: Vec<Reached> =
@@ -180,7 +191,7 @@ impl Lane {
                 .iter()
                 .flat_map(|n| jobs[*n].events[jobs[*n].done..].iter().map(|(_, event)| event))
                 .collect();
-            let (loaded, erased) = load(&tx, workspace, &todo).await?;
+            let (loaded, erased) = load(&tx, workspace, &todo, (&self.hints, looked_up)).await?;
             let hashes = todo.iter().map(|it| Uuid::from_bytes(it.key)).collect::<BTreeSet<_>>();
             let known = seen::known(&tx, workspace, hashes.into_iter().collect()).await?;
             let mut pass = Pass::new(&queue.partitions, settings, loaded, known).without(erased);
@@ -198,12 +209,15 @@ impl Lane {
                 }
             }
             let (mut effects, changed) = pass.finish();
+            let gained = effects.added.iter().map(|(identifier, profile)| (identifier, profile));
+            let gained = gained.chain(&effects.moved).map(|(it, profile)| (it.clone(), *profile)).collect();
             let new = u64::try_from(effects.hashes.len()).unwrap_or(u64::MAX);
             if seen::remember(&tx, turn, workspace, std::mem::take(&mut effects.hashes)).await? != new {
                 return Err(Failed::Overtaken);
             }
             self.write(&tx, workspace, &mut effects, &changed).await?;
-            changed_keys.insert(workspace, changed.iter().map(|it| profile_key(it.id)).collect());
+            let keys = changed.iter().map(|it| profile_key(it.id)).collect();
+            learned.push((workspace, keys, gained));
             for (count, by) in &effects.counts {
                 *counts.entry((workspace.clone(), *count)).or_default() += by;
             }
@@ -230,8 +244,9 @@ impl Lane {
         counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
         Store::commit(tx).await?;
         // Before the senders are answered: who sent a change reads it.
-        for (workspace, keys) in changed_keys {
+        for (workspace, keys, gained) in learned {
             self.cache.forget(workspace, &keys).await;
+            self.hints.keep(workspace, gained.iter().map(|(identifier, profile)| (identifier, profile)));
         }
         if let Some(appended) = appended {
             self.feed.announce(appended);
@@ -285,14 +300,35 @@ async fn load(
     tx: &DatabaseTransaction,
     workspace: &Workspace,
     todo: &[&Event],
+    (hints, looked_up): (&Hints, bool),
 ) -> std::result::Result<(Vec<profiles::Profile>, HashSet<ProfileId>), Failed> {
     let former: Vec<_> =
         todo.iter().filter_map(|it| it.previous.as_deref()).flat_map(former).flatten().collect();
     let identifiers = todo.iter().flat_map(|it| &it.identifiers).chain(&former);
-    let owners = profiles::owners(tx, workspace, identifiers).await?;
-    let mut wanted: BTreeSet<ProfileId> = owners.values().copied().collect();
+    let (hinted, mut unknown) = hints.find(workspace, identifiers);
+    if looked_up {
+        // If somebody was quicker since, adding them fails, and the next attempt looks them up.
+        unknown.retain(|it| former.contains(it));
+    }
+    let mut owners = profiles::owners(tx, workspace, unknown).await?;
+    let mut wanted: BTreeSet<ProfileId> = owners.values().chain(hinted.values()).copied().collect();
     wanted.extend(todo.iter().filter_map(|it| it.profile));
     let mut loaded = profiles::load(tx, workspace, wanted.iter().copied().collect(), true).await?;
+    let by_id: HashMap<ProfileId, &profiles::Profile> = loaded.iter().map(|it| (it.id, it)).collect();
+    let is_right = |(identifier, profile): &(&&Identifier, &ProfileId)| {
+        let theirs =
+            |it: &&profiles::Profile| it.merged_into.is_none() && it.identifiers.contains(**identifier);
+        by_id.get(profile).is_some_and(theirs)
+    };
+    let wrong: Vec<&Identifier> = hinted.iter().filter(|it| !is_right(it)).map(|(it, _)| *it).collect();
+    if !wrong.is_empty() {
+        let right = profiles::owners(tx, workspace, wrong).await?;
+        let more: BTreeSet<ProfileId> =
+            right.values().filter(|it| !by_id.contains_key(it)).copied().collect();
+        loaded.extend(profiles::load(tx, workspace, more.into_iter().collect(), true).await?);
+        owners.extend(right);
+    }
+    hints.keep(workspace, &owners);
     // A profile may have been merged away between the two queries, or be named by an id of before its merge.
     loop {
         let found: HashSet<ProfileId> = loaded.iter().map(|it| it.id).collect();

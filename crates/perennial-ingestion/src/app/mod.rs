@@ -7,6 +7,7 @@ mod costs;
 mod erasure;
 mod export;
 mod exports;
+mod hints;
 mod house;
 mod ingest;
 mod keys;
@@ -48,6 +49,7 @@ use crate::store::{counters, rejected, seen};
 use backlog::Backlog;
 use book::Book;
 use costs::Shelf;
+use hints::Hints;
 use lane::{Lane, Takings};
 use plans::Plans;
 use queue::Queues;
@@ -70,6 +72,7 @@ pub struct App {
     keys: Keyring,
     metrics: Metrics,
     takings: Takings,
+    hints: Hints,
     limits: Limits,
     max_age: std::time::Duration,
     erasures: Arc<ErasureConfig>,
@@ -110,6 +113,7 @@ impl App {
             keys,
             metrics: Metrics::default(),
             takings: Takings::default(),
+            hints: Hints::default(),
             store,
             feed,
             clock,
@@ -129,8 +133,8 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn run_lane(self, number: usize, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { queues, store, feed, book, cache, takings, .. } = self;
-        Lane::new((queues, number), (store, feed), book, cache, takings).run(stop).await
+        let Self { queues, store, feed, book, cache, takings, hints, .. } = self;
+        Lane::new((queues, number), (store, feed), book, cache, (takings, hints)).run(stop).await
     }
 
     /// Keeps house until told to stop.
