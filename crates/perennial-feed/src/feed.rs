@@ -292,7 +292,16 @@ impl Feed {
     /// # Errors
     /// If the database refuses.
     pub async fn read(&self, cursors: &[Cursor], max: usize) -> Result<Vec<PartitionRecords>, FeedError> {
+        let known: Vec<u64> = {
+            let memory = self.memory();
+            cursors.iter().map(|it| memory.last(it.partition)).collect()
+        };
         let mut heads = self.heads(cursors).await?;
+        for (head, known) in heads.iter().zip(known) {
+            if head.seq < known {
+                self.memory().lost(head.partition);
+            }
+        }
         let wanting: Vec<(u16, Progress)> = cursors
             .iter()
             .zip(&heads)
@@ -466,7 +475,10 @@ impl Feed {
         }
         let skip = usize::try_from(cursor.after_seq + 1 - first).ok()?;
         // A commit that is announced between the reading of the heads and here must not be seen yet.
-        Some(tail.iter().skip(skip).take_while(|it| it.seq <= head).take(max).cloned().collect())
+        let found: Vec<Record> =
+            tail.iter().skip(skip).take_while(|it| it.seq <= head).take(max).cloned().collect();
+        // What another process appended since is in the tables.
+        (!found.is_empty()).then_some(found)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a feed keeps in memory: heads and recent records (only where this process is the only writer), and who waits.
+//! What a feed keeps in memory: heads (only where this process is the only writer), records that it appended recently, and
+//! who waits.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,13 +10,14 @@ use super::Appended;
 use super::rows::Head;
 use crate::{Erasure, PARTITIONS, Progress, Record};
 
-/// Records kept in memory for each partition, so that readers close to the head cost no query.
+/// Records kept in memory for each partition, so that readers close to the head cost no query of them.
 const TAIL: usize = 2_048;
 
 #[derive(Default)]
 pub(super) struct Memory {
     /// Only on SQLite, where this process is the only writer.
     pub(super) heads: Vec<Head>,
+    /// Unbroken runs of records that this process appended; nothing, where another one appended since.
     pub(super) tails: Vec<VecDeque<Record>>,
     pub(super) demands: BTreeMap<u16, Progress>,
 }
@@ -49,9 +51,6 @@ impl Memory {
     /// Takes in what was committed. Two commits may be announced in the other order, so heads only move forward and
     /// a tail is always an unbroken run.
     pub(super) fn remember(&mut self, appended: Appended) {
-        if self.heads.is_empty() {
-            return; // PostgreSQL: other processes append too, so only the tables know.
-        }
         for head in appended.heads {
             if let Some(kept) = self.heads.iter_mut().find(|it| it.partition == head.partition) {
                 kept.seq = kept.seq.max(head.seq);
@@ -64,7 +63,9 @@ impl Memory {
                 continue;
             };
             match tail.back().map(|last| last.seq) {
-                Some(last) if record.seq <= last => continue,
+                Some(last) if record.seq <= last && !replaces(tail, &record) => continue,
+                // A database that lost its end is written to again.
+                Some(last) if record.seq <= last => tail.clear(),
                 Some(last) if record.seq > last + 1 => tail.clear(),
                 _ => {}
             }
@@ -74,4 +75,24 @@ impl Memory {
             }
         }
     }
+
+    /// The last record in memory of a partition.
+    pub(super) fn last(&self, partition: u16) -> u64 {
+        let tail = self.tails.get(usize::from(partition));
+        tail.and_then(VecDeque::back).map_or(0, |it| it.seq)
+    }
+
+    /// Forgets the records of a partition that has fewer than there are here: its database lost its end.
+    pub(super) fn lost(&mut self, partition: u16) {
+        if let Some(tail) = self.tails.get_mut(usize::from(partition)) {
+            tail.clear();
+        }
+    }
+}
+
+/// Whether a tail has another record in the place of this one.
+fn replaces(tail: &VecDeque<Record>, record: &Record) -> bool {
+    let place = tail.front().and_then(|first| record.seq.checked_sub(first.seq));
+    let there = place.and_then(|it| tail.get(usize::try_from(it).ok()?));
+    there.is_some_and(|it| (it.time, it.origin, &it.kind) != (record.time, record.origin, &record.kind))
 }
