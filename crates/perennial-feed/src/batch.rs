@@ -27,6 +27,8 @@ pub(crate) struct Incoming {
     pub(crate) feed: Arc<str>,
     pub(crate) rank: u8,
     pub(crate) record: Record,
+    /// Whether it is worth a turn under the definitions in force.
+    pub(crate) matters: bool,
 }
 
 /// One partition's part of a batch.
@@ -104,17 +106,10 @@ impl<F: Fold> Outcome<F> {
 
 /// A profile in the batch.
 pub(crate) struct Slot<S> {
-    pub(crate) loaded: Option<Kept<S>>,
+    /// It has a row.
+    pub(crate) exists: bool,
     pub(crate) now: Kept<S>,
     pub(crate) gone: bool,
-}
-
-impl<S: PartialEq> Slot<S> {
-    /// Whether there is anything to write. A profile that is met for the first time is kept, even if nothing is known of it
-    /// yet: from then on this service knows that there is one.
-    pub(crate) fn is_changed(&self) -> bool {
-        self.loaded.as_ref() != Some(&self.now)
-    }
 }
 
 /// What a batch works on.
@@ -133,14 +128,17 @@ pub(crate) struct Batch<'a, F: Fold> {
     pub(crate) due: Vec<Key>,
     /// A profile to park at its first record, because writing what it left behind failed.
     pub(crate) condemned: Option<(Key, String)>,
+    /// Each step works on a copy, so that one that fails harms its own profile alone. Copies cost as much as steps: nearly
+    /// all batches do without, and are run again if a step fails.
+    pub(crate) careful: bool,
 }
 
 impl<F: Fold> Batch<'_, F> {
-    /// Applies records and fires timers in order.
+    /// Applies records and fires timers in order; [`FeedError::Stumbled`] if it has to be done again with care.
     pub(crate) fn run(mut self) -> Result<Outcome<F>, FeedError> {
         let mut out = Outcome::nothing();
-        for (key, kept) in std::mem::take(&mut self.states) {
-            out.states.insert(key, Slot { loaded: Some(kept.clone()), now: kept, gone: false });
+        for (key, now) in std::mem::take(&mut self.states) {
+            out.states.insert(key, Slot { exists: true, now, gone: false });
         }
         let mut partitions = std::mem::take(&mut self.partitions);
         // A survivor's partition stops at a merge until the other's state is there, which may be in this very batch.
@@ -171,7 +169,7 @@ impl<F: Fold> Batch<'_, F> {
         for key in touched {
             let Some(batch) = partitions.get(&key.1.partition(PARTITIONS)) else { continue };
             if let Some(progress) = batch.progress {
-                self.fire_through(&mut out, batch, &key, |timer| timer.instant() <= progress.instant);
+                self.fire_through(&mut out, batch, &key, |timer| timer.instant() <= progress.instant)?;
             }
         }
         // Downstream reads a partition in the order of origins.
@@ -215,9 +213,7 @@ impl<F: Fold> Batch<'_, F> {
         {
             out.parked.insert(key.clone(), reason.clone());
         }
-        let matters =
-            || record.is_for_all() || self.fold.concerns(record) && self.fold.matters(self.book, record);
-        if !self.is_parked(out, &key) && !matters() {
+        if !incoming.matters && !self.is_parked(out, &key) {
             return Ok(true);
         }
         if self.is_parked(out, &key) {
@@ -229,7 +225,7 @@ impl<F: Fold> Batch<'_, F> {
             return Ok(true);
         }
         let is_source = incoming.rank == 0;
-        self.fire_through(out, batch, &key, |timer| timer.precedes(record.origin, is_source));
+        self.fire_through(out, batch, &key, |timer| timer.precedes(record.origin, is_source))?;
         if self.is_parked(out, &key) {
             out.waiting.push(incoming.clone());
             return Ok(true);
@@ -270,7 +266,7 @@ impl<F: Fold> Batch<'_, F> {
                         let outlasts = self.fold.outlasts(&from.state);
                         let merged = self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                             fold.merge(book, turn, state, from.state.clone())
-                        });
+                        })?;
                         if merged && !outlasts {
                             out.departed.retain(|it| it.merge != merge.id);
                             out.arrived.push(arrived);
@@ -284,13 +280,13 @@ impl<F: Fold> Batch<'_, F> {
             None => {
                 self.step(out, &key, batch, incoming, |fold, book, turn, state| {
                     fold.apply(book, turn, state, record)
-                });
+                })?;
             }
         }
         Ok(true)
     }
 
-    /// Runs one step of the fold on a copy of the profile's state; keeps it if it went well, parks the profile if not.
+    /// Runs one step of the fold on the profile's state; keeps it if it went well, parks the profile if not.
     fn step(
         &self,
         out: &mut Outcome<F>,
@@ -298,26 +294,44 @@ impl<F: Fold> Batch<'_, F> {
         batch: &PartitionBatch,
         incoming: &Incoming,
         run: impl Fn(&F, &F::Book, &mut Turn<F::Row>, &mut F::State) -> Result<(), FoldFault>,
-    ) -> bool {
-        let mut reason = String::new();
-        for _ in 0..TRIES {
-            let before = &slot(out, key).now;
-            let mut state = before.state.clone();
-            let mut turn = self.turn(key, batch, incoming, before.timers.clone());
-            match guarded(|| run(self.fold, self.book, &mut turn, &mut state)) {
-                Ok(()) => {
-                    let timers = std::mem::take(&mut turn.timers);
-                    slot(out, key).now = Kept { state, timers };
-                    leave(out, turn);
-                    return true;
-                }
-                Err(failure) => reason = failure,
-            }
-        }
+    ) -> Result<bool, FeedError> {
+        let turn = |timers| self.turn(key, batch, incoming, timers);
+        let Err(reason) = self.attempt(out, key, turn, run)? else { return Ok(true) };
         error!(consumer = %self.name, profile = %key.1, kind = %incoming.record.kind, %reason, "profile parked");
         out.parked.insert(key.clone(), reason);
         out.waiting.push(incoming.clone());
-        false
+        Ok(false)
+    }
+
+    /// Tries a step; if it goes wrong, the state is as it was before, and why is said within.
+    fn attempt(
+        &self,
+        out: &mut Outcome<F>,
+        key: &Key,
+        turn: impl Fn(Timers) -> Turn<F::Row>,
+        run: impl Fn(&F, &F::Book, &mut Turn<F::Row>, &mut F::State) -> Result<(), FoldFault>,
+    ) -> Result<Result<(), String>, FeedError> {
+        let mut reason = String::new();
+        for _ in 0..TRIES {
+            let now = &mut slot(out, key).now;
+            let (mut state, timers) = if self.careful {
+                (now.state.clone(), now.timers.clone())
+            } else {
+                (std::mem::take(&mut now.state), std::mem::take(&mut now.timers))
+            };
+            let mut turn = turn(timers);
+            match guarded(|| run(self.fold, self.book, &mut turn, &mut state)) {
+                Ok(()) => {
+                    now.state = state;
+                    now.timers = std::mem::take(&mut turn.timers);
+                    leave(out, turn);
+                    return Ok(Ok(()));
+                }
+                Err(_) if !self.careful => return Err(FeedError::Stumbled),
+                Err(failure) => reason = failure,
+            }
+        }
+        Ok(Err(reason))
     }
 
     /// Fires the profile's timers, in due order, as long as `ready` holds for the next.
@@ -327,31 +341,26 @@ impl<F: Fold> Batch<'_, F> {
         batch: &PartitionBatch,
         key: &Key,
         ready: impl Fn(&Timer) -> bool,
-    ) {
-        if !out.states.contains_key(key) || self.is_parked(out, key) {
-            return;
+    ) -> Result<(), FeedError> {
+        if self.is_parked(out, key) {
+            return Ok(());
         }
         for fired in 0.. {
-            let current = slot(out, key);
-            if current.gone {
-                return;
-            }
-            let Some((name, timer)) = current.now.timers.next().filter(|(_, it)| ready(it)) else { return };
+            let Some(current) = out.states.get(key).filter(|it| !it.gone) else { return Ok(()) };
+            let Some((name, timer)) = current.now.timers.next().filter(|(_, it)| ready(it)) else {
+                return Ok(());
+            };
+            let name = name.to_owned();
             if fired == MOST_TIMERS {
                 out.parked
                     .insert(key.clone(), format!("its timer {name:?} is set again and again for the past"));
-                return;
+                return Ok(());
             }
-            let mut reason = String::new();
-            let mut done = false;
-            for _ in 0..TRIES {
-                let before = &slot(out, key).now;
-                let mut state = before.state.clone();
-                let mut timers = before.timers.clone();
+            let instant = timer.instant();
+            let origin = Progress { seq: batch.position(instant, timer.set.seq), instant };
+            let turn = |mut timers: Timers| {
                 timers.0.remove(&name);
-                let instant = timer.instant();
-                let origin = Progress { seq: batch.position(instant, timer.set.seq), instant };
-                let mut turn = Turn {
+                Turn {
                     workspace: key.0.clone(),
                     profile: key.1,
                     source: self.name.clone(),
@@ -364,24 +373,18 @@ impl<F: Fold> Batch<'_, F> {
                     records: Vec::new(),
                     rows: Vec::new(),
                     commands: Vec::new(),
-                };
-                match guarded(|| self.fold.fire(self.book, &mut turn, &mut state, &name)) {
-                    Ok(()) => {
-                        let timers = std::mem::take(&mut turn.timers);
-                        slot(out, key).now = Kept { state, timers };
-                        leave(out, turn);
-                        done = true;
-                        break;
-                    }
-                    Err(failure) => reason = failure,
                 }
-            }
-            if !done {
+            };
+            let fire = |fold: &F, book: &F::Book, turn: &mut Turn<F::Row>, state: &mut F::State| {
+                fold.fire(book, turn, state, &name)
+            };
+            if let Err(reason) = self.attempt(out, key, turn, fire)? {
                 error!(consumer = %self.name, profile = %key.1, timer = %name, %reason, "profile parked");
                 out.parked.insert(key.clone(), reason);
-                return;
+                return Ok(());
             }
         }
+        Ok(())
     }
 
     fn turn(&self, key: &Key, batch: &PartitionBatch, incoming: &Incoming, timers: Timers) -> Turn<F::Row> {
@@ -403,7 +406,7 @@ impl<F: Fold> Batch<'_, F> {
 }
 
 fn slot<'a, F: Fold>(out: &'a mut Outcome<F>, key: &Key) -> &'a mut Slot<F::State> {
-    out.states.entry(key.clone()).or_insert_with(|| Slot { loaded: None, now: Kept::default(), gone: false })
+    out.states.entry(key.clone()).or_insert_with(|| Slot { exists: false, now: Kept::default(), gone: false })
 }
 
 /// Drops all that this batch made of a profile; what was there before goes with the commit.

@@ -11,6 +11,9 @@ pub enum FeedError {
     /// Another worker moved the checkpoint: whatever this one holds in memory is stale.
     #[error("another worker holds this lane: its checkpoint moved")]
     Fenced,
+    /// A step failed that worked on the only copy of a state.
+    #[error("a step of a batch failed: it is run again with care")]
+    Stumbled,
     /// The feed was restored or replaced: positions of the old one mean nothing in it.
     #[error(
         "feed {feed} has epoch {found:?}, but this reader's checkpoint is of epoch {known:?}: the feed was restored \
@@ -88,7 +91,7 @@ impl FeedError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Fenced | Self::Peer { .. } => true,
+            Self::Fenced | Self::Stumbled | Self::Peer { .. } => true,
             _ => false,
         }
     }

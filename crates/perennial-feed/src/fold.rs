@@ -387,7 +387,7 @@ impl<Row> Turn<Row> {
 
     /// Takes the earliest timer that is due at or before `at` and moves the turn to its instant: for testing folds.
     pub fn advance(&mut self, at: Timestamp) -> Option<String> {
-        let (key, timer) = self.timers.next()?;
+        let (key, timer) = self.timers.next().map(|(key, timer)| (key.to_owned(), timer))?;
         if timer.instant() > at {
             return None;
         }
@@ -429,8 +429,8 @@ impl Timer {
 
 impl Timers {
     /// The next to fire: by instant, then by name.
-    pub(crate) fn next(&self) -> Option<(String, Timer)> {
-        self.0.iter().min_by_key(|(key, it)| (it.instant(), *key)).map(|(key, it)| (key.clone(), *it))
+    pub(crate) fn next(&self) -> Option<(&str, Timer)> {
+        self.0.iter().min_by_key(|(key, it)| (it.instant(), *key)).map(|(key, it)| (key.as_str(), *it))
     }
 
     /// The instant of the next to fire.

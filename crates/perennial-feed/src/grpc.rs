@@ -34,7 +34,7 @@ impl Fault for FeedError {
     fn kind(&self) -> Kind {
         match self {
             Self::Store(error) if error.is_transient() => Kind::Unavailable,
-            Self::Fenced | Self::Peer { .. } => Kind::Unavailable,
+            Self::Fenced | Self::Stumbled | Self::Peer { .. } => Kind::Unavailable,
             Self::Store(_) | Self::Malformed { .. } => Kind::Internal,
             Self::Epoch { .. } | Self::Behind { .. } | Self::Trimmed { .. } | Self::TooNew { .. } => {
                 Kind::Precondition
@@ -45,7 +45,7 @@ impl Fault for FeedError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Store(_) => "STORE_REFUSED",
-            Self::Fenced => "LANE_HELD",
+            Self::Fenced | Self::Stumbled => "LANE_HELD",
             Self::Epoch { .. } => "FEED_EPOCH_CHANGED",
             Self::Behind { .. } => "FEED_LOST_ITS_END",
             Self::Trimmed { .. } => "FEED_TRIMMED",

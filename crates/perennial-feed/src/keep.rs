@@ -26,10 +26,25 @@ use crate::{FeedError, PARTITIONS};
 pub(crate) type Key = (Workspace, ProfileId);
 
 /// A profile's state as it was loaded or is to be kept.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Kept<S> {
     pub(crate) state: S,
     pub(crate) timers: Timers,
+    /// What its row holds, if it has one and that is still right: what would be written just so is not written.
+    pub(crate) written: Option<Written>,
+}
+
+/// The texts of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Written {
+    state: String,
+    timers: String,
+}
+
+impl<S: Serialize> Kept<S> {
+    fn text(&self) -> Result<Written, StoreError> {
+        Ok(Written { state: text(&self.state)?, timers: text(&self.timers)? })
+    }
 }
 
 /// A move of one checkpoint.
@@ -207,6 +222,7 @@ fn kept<S: DeserializeOwned>(row: &QueryResult, first: usize) -> Result<Kept<S>,
     Ok(Kept {
         state: serde_json::from_str(&state).map_err(corrupt)?,
         timers: serde_json::from_str(&timers).map_err(corrupt)?,
+        written: Some(Written { state, timers }),
     })
 }
 
@@ -231,22 +247,28 @@ pub(crate) fn shelves(backend: Backend, partitions: impl IntoIterator<Item = u16
     partitions.into_iter().map(|it| shelf(backend, it)).collect()
 }
 
-/// Writes states. A parked profile's timers rest: they are kept, but not due.
+/// Writes states, unless they are written just so. A parked profile's timers rest: they are kept, but not due.
 pub(crate) async fn save<S: Serialize>(
     tx: &DatabaseTransaction,
     states: &[(Key, Kept<S>, bool)],
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(states.len());
-    for ((workspace, profile), kept, parked) in states {
+    for ((workspace, profile), kept, resting) in states {
+        let text = kept.text()?;
+        // A profile that is met for the first time is kept, even if nothing is known of it yet: from then on this service
+        // knows that there is one.
+        if kept.written.as_ref() == Some(&text) {
+            continue;
+        }
         let partition = profile.partition(PARTITIONS);
-        let due = if *parked { None } else { kept.timers.due().map(micros) };
+        let due = if *resting { None } else { kept.timers.due().map(micros) };
         rows.push(vec![
             workspace.as_str().into(),
             profile.0.into(),
             shelf(Backend::of(tx), partition).into(),
             i64::from(partition).into(),
-            text(&kept.state)?.into(),
-            text(&kept.timers)?.into(),
+            text.state.into(),
+            text.timers.into(),
             due.into(),
         ]);
     }

@@ -52,6 +52,8 @@ pub(crate) struct Lane<F: Fold> {
     /// After a batch that could not be written: one record at a time until it is past.
     most: usize,
     condemned: Option<(Key, String)>,
+    /// The next batch is run with care: the last one stumbled.
+    careful: bool,
     loaded: bool,
     /// The own feed's heads, as they were when the lane was last taken hold of.
     heads: BTreeMap<u16, Head>,
@@ -122,6 +124,7 @@ impl<F: Fold> Lane<F> {
             partings: Vec::new(),
             most: MOST_RECORDS,
             condemned: None,
+            careful: false,
             loaded: false,
             heads: BTreeMap::new(),
             unsaved: None,
@@ -229,6 +232,7 @@ impl<F: Fold> Lane<F> {
         let more = |it: &Fetched| !it.buffer.is_empty() || it.last < it.head;
         let now = self.reader.clock.now();
         self.condemned.is_some()
+            || self.careful
             || !self.partings.is_empty()
             || self.most < MOST_RECORDS
             || self.next_due.is_some_and(|due| due <= now)
@@ -263,8 +267,9 @@ impl<F: Fold> Lane<F> {
         self.book = Some(book.clone());
         let mut keys: BTreeSet<Key> = due.iter().cloned().collect();
         let mut merges = BTreeMap::new();
-        for incoming in batches.values().flat_map(|it| &it.records) {
-            if !self.matters(&book, &incoming.record) {
+        for incoming in batches.values_mut().flat_map(|it| &mut it.records) {
+            incoming.matters = self.matters(&book, &incoming.record);
+            if !incoming.matters {
                 continue;
             }
             keys.insert((incoming.record.workspace.clone(), incoming.record.profile));
@@ -279,7 +284,7 @@ impl<F: Fold> Lane<F> {
         let absent = merges.into_iter().filter(|((_, merge), _)| !transfers.contains_key(merge));
         let erased =
             erasure::of(&tx, absent.map(|((workspace, _), from)| (workspace, from)).collect()).await?;
-        let outcome = Batch {
+        let batch = Batch {
             fold: &*reader.fold,
             book: &book,
             name: reader.name.clone(),
@@ -290,8 +295,16 @@ impl<F: Fold> Lane<F> {
             parked: self.parked.clone(),
             due,
             condemned: self.condemned.clone(),
-        }
-        .run()?;
+            careful: self.careful,
+        };
+        let outcome = match batch.run() {
+            Ok(outcome) => outcome,
+            Err(FeedError::Stumbled) => {
+                self.careful = true;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
 
         let first = outcome.partitions.values().find_map(|it| it.records.first()).map(Incoming::key);
         let (moves, progress) = self.moves(&outcome);
@@ -308,6 +321,7 @@ impl<F: Fold> Lane<F> {
             Ok(taken) => {
                 self.most = (self.most * 2).min(MOST_RECORDS);
                 self.condemned = None;
+                self.careful = false;
                 self.advance(&taken, &progress);
                 Ok(true)
             }

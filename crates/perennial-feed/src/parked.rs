@@ -109,7 +109,7 @@ pub(crate) async fn records(db: &impl ConnectionTrait, key: &Key) -> Result<Vec<
                     FeedError::Malformed { what: "a parked record", reason: error.to_string() }
                 })?;
                 let rank = u8::try_from(rank).unwrap_or(u8::MAX);
-                Ok(Incoming { feed: feed.into(), rank, record: Record::try_from(record)? })
+                Ok(Incoming { feed: feed.into(), rank, record: Record::try_from(record)?, matters: true })
             })
             .collect::<Result<_, FeedError>>()?;
     records.sort_by_key(|it| (it.record.origin, it.rank, it.record.seq));

@@ -11,7 +11,7 @@ use perennial_types::{ProfileId, Workspace};
 use tracing::error;
 
 use crate::batch::{Outcome, Slot};
-use crate::keep::{self, Key};
+use crate::keep::{self, Kept, Key};
 use crate::lane::{Lane, store_fault};
 use crate::visit::keep_turn;
 use crate::{FeedError, Fold, PARTITIONS, Parted, Record, Unmerge};
@@ -107,17 +107,19 @@ impl<F: Fold> Lane<F> {
                 (old, Parted::Survivor { merged: unmerge.merged, left: Box::new(left) })
             };
             let progress = self.progress(key.1.partition(PARTITIONS));
-            let loaded = olds.get(key).cloned();
+            let written = olds.get(key).and_then(|it| it.written.clone());
+            let exists = olds.contains_key(key);
             match self.recompute(&book, key, records, (&old, Some(&parted)), progress) {
                 Ok((now, turn)) => {
                     keep_turn(&mut out, turn);
-                    out.states.insert(key.clone(), Slot { loaded, now, gone: false });
+                    out.states
+                        .insert(key.clone(), Slot { exists, now: Kept { written, ..now }, gone: false });
                 }
                 Err(reason) => {
                     error!(consumer = %reader.name, profile = %key.1, %reason, "profile parked as its merge was undone");
                     out.parked.insert(key.clone(), reason);
                     let now = known.unwrap_or_default();
-                    out.states.insert(key.clone(), Slot { loaded: None, now, gone: false });
+                    out.states.insert(key.clone(), Slot { exists, now, gone: false });
                 }
             }
         }

@@ -35,14 +35,15 @@ pub(crate) fn visits<F: Fold>(
         let mut state = loaded.state.clone();
         match guarded(|| fold.visit(book, &mut turn, &mut state, &errand.name)) {
             Ok(()) => {
-                let now = Kept { state, timers: std::mem::take(&mut turn.timers) };
+                let timers = std::mem::take(&mut turn.timers);
                 keep_turn(&mut out, turn);
-                out.states.insert(key, Slot { loaded: Some(loaded), now, gone: false });
+                let now = Kept { state, timers, ..loaded };
+                out.states.insert(key, Slot { exists: true, now, gone: false });
             }
             Err(reason) => {
                 error!(consumer = %lane.reader().name, profile = %key.1, errand = %errand.name, %reason, "profile parked");
                 out.parked.insert(key.clone(), reason);
-                out.states.insert(key, Slot { loaded: None, now: loaded, gone: false });
+                out.states.insert(key, Slot { exists: true, now: loaded, gone: false });
             }
         }
     }
@@ -103,7 +104,7 @@ impl<F: Fold> Lane<F> {
     async fn retry(&mut self, key: &Key) -> Result<(u32, String), FeedError> {
         let reader = self.reader().clone();
         let tx = self.begin().await?;
-        let waiting = parked::records(&tx, key).await?;
+        let mut waiting = parked::records(&tx, key).await?;
         let partition = key.1.partition(PARTITIONS);
         let progress = self.progress(partition);
         let keys: BTreeSet<Key> = [key.clone()].into();
@@ -113,6 +114,9 @@ impl<F: Fold> Lane<F> {
         }
         let book = reader.fold.book(&tx).await.map_err(store_fault)?;
         let count = waiting.len();
+        for it in &mut waiting {
+            it.matters = self.matters(&book, &it.record);
+        }
         let batch = PartitionBatch {
             records: waiting,
             progress: Some(progress),
@@ -130,6 +134,7 @@ impl<F: Fold> Lane<F> {
             parked: BTreeSet::new(),
             due: vec![key.clone()],
             condemned: None,
+            careful: true,
         }
         .run()?;
         // What comes late is history to everybody downstream, and reflects no more than the present.
@@ -167,12 +172,13 @@ impl<F: Fold> Lane<F> {
             match self.recompute(&book, key, records, (&old.state, None), progress) {
                 Ok((now, turn)) => {
                     keep_turn(&mut out, turn);
-                    out.states.insert(key.clone(), Slot { loaded: Some(old.clone()), now, gone: false });
+                    let now = Kept { written: old.written.clone(), ..now };
+                    out.states.insert(key.clone(), Slot { exists: true, now, gone: false });
                 }
                 Err(reason) => {
                     error!(consumer = %reader.name, profile = %key.1, %reason, "profile parked while recomputing");
                     out.parked.insert(key.clone(), reason);
-                    out.states.insert(key.clone(), Slot { loaded: None, now: old.clone(), gone: false });
+                    out.states.insert(key.clone(), Slot { exists: true, now: old.clone(), gone: false });
                 }
             }
         }
@@ -212,7 +218,7 @@ impl<F: Fold> Lane<F> {
             self.reader().fold.refolded(book, &mut turn, &old, &mut state)
         })?;
         let timers = std::mem::take(&mut turn.timers);
-        Ok((Kept { state, timers }, turn))
+        Ok((Kept { state, timers, written: None }, turn))
     }
 }
 
@@ -246,6 +252,7 @@ impl<F: Fold> Replay<'_, F> {
 
     fn fire_while(&mut self, ready: impl Fn(&Timer) -> bool) -> Result<(), String> {
         while let Some((name, timer)) = self.timers.next().filter(|(_, it)| ready(it)) {
+            let name = name.to_owned();
             self.timers.0.remove(&name);
             let origin = Progress { seq: timer.set.seq, instant: timer.instant() };
             self.step(origin, timer.due, |fold, book, turn, state| fold.fire(book, turn, state, &name))?;

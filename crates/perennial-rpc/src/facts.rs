@@ -6,7 +6,7 @@ mod to_wire;
 use perennial_types::{Fact, Fault, Kind};
 use prost::Message;
 use prost::bytes::Buf;
-use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 pub use from_wire::from_wire;
 pub use to_wire::encode;
@@ -57,33 +57,64 @@ impl Fault for FactFault {
 pub enum About {
     /// Nothing that has a meaning of its own.
     Nothing,
-    /// Traits, views, carts, checkouts, messages.
-    Behaviour,
+    /// Traits set or unset.
+    Traits,
+    /// A product looked at.
+    View,
+    /// A cart or a checkout.
+    Cart,
+    /// What became of a message.
+    Message,
     /// Consent given or withdrawn.
     Consent,
     /// An order placed, refunded or cancelled.
     Order,
 }
 
-/// Looks at a record of kind [`KIND`] without reading the rest of it: most facts do not concern most readers. `None` if
-/// the payload cannot be read; then [`decode`] says why.
+/// What is seen of a fact without reading the rest of it: most facts do not concern most readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is about.
+    pub about: About,
+}
+
+/// Looks at a record of kind [`KIND`]. `None` if the payload cannot be read; then [`decode`] says why.
 #[must_use]
-pub fn about(payload: &[u8]) -> Option<About> {
+pub fn glance(payload: &[u8]) -> Option<Glance<'_>> {
+    let mut seen = Glance { name: "", about: About::Nothing };
     let mut rest = payload;
     while rest.has_remaining() {
         let (field, wire) = decode_key(&mut rest).ok()?;
         if wire == WireType::LengthDelimited {
+            let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+            let value = rest.get(..length)?;
+            rest = rest.get(length..)?;
             // The members of `meaning` in perennial.ingestion.v1.Fact.
-            match field {
-                6 => return Some(About::Consent),
-                10..=12 => return Some(About::Order),
-                5 | 7..=9 | 13 => return Some(About::Behaviour),
-                _ => {}
+            seen.about = match field {
+                5 => About::Traits,
+                6 => About::Consent,
+                7 => About::View,
+                8 | 9 => About::Cart,
+                10..=12 => About::Order,
+                13 => About::Message,
+                _ => seen.about,
+            };
+            if field == 2 {
+                seen.name = std::str::from_utf8(value).ok()?;
             }
+            continue;
         }
         skip_field(wire, field, &mut rest, DecodeContext::default()).ok()?;
     }
-    Some(About::Nothing)
+    Some(seen)
+}
+
+/// What a record of kind [`KIND`] is about. `None` if the payload cannot be read; then [`decode`] says why.
+#[must_use]
+pub fn about(payload: &[u8]) -> Option<About> {
+    glance(payload).map(|it| it.about)
 }
 
 #[cfg(test)]
@@ -216,11 +247,14 @@ mod tests {
             let payload = encode(&fact).encode_to_vec();
             let expected = match &fact.kind {
                 FactKind::Tracked => About::Nothing,
+                FactKind::Traits { .. } => About::Traits,
                 FactKind::Consent(_) => About::Consent,
+                FactKind::ProductViewed { .. } => About::View,
+                FactKind::CartChanged { .. } | FactKind::CheckoutStarted { .. } => About::Cart,
                 FactKind::Order(_) => About::Order,
-                _ => About::Behaviour,
+                FactKind::Message(_) => About::Message,
             };
-            prop_assert_eq!(about(&payload), Some(expected));
+            prop_assert_eq!(glance(&payload), Some(Glance { name: &fact.name, about: expected }));
             prop_assert_eq!(decode(&payload).unwrap(), fact);
         }
 

@@ -7,6 +7,7 @@ use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
 use perennial_feed::{Fold, FoldFault, Parted, Personal, Record, Turn};
+use perennial_rpc::facts::{About, glance};
 use perennial_store::{ConnectionTrait, DatabaseTransaction, StoreError};
 use perennial_types::{Channel, Currency, ProfileId, Timestamp, Workspace, from_micros, micros};
 use prost::Message;
@@ -39,7 +40,7 @@ pub struct Segmentation {
 /// Event names that need not be written down again.
 #[derive(Default)]
 struct Names {
-    known: HashSet<(Workspace, String)>,
+    known: HashMap<Workspace, HashSet<String>>,
     /// Left for writing by a batch that may yet have been rolled back.
     unsure: Vec<(Workspace, String)>,
 }
@@ -158,20 +159,21 @@ impl Segmentation {
     fn is_new_name(&self, workspace: &Workspace, name: &str) -> bool {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded: whoever invents a name for every event costs an upsert, not memory.
-        if names.known.len() >= 50_000 {
+        if names.known.values().map(HashSet::len).sum::<usize>() >= 50_000 {
             names.known.clear();
         }
-        let key = (workspace.clone(), name.to_owned());
-        let new = !name.is_empty() && name.len() <= 200 && names.known.insert(key.clone());
-        if new {
-            names.unsure.push(key);
+        let known = names.known.entry(workspace.clone()).or_default();
+        if name.is_empty() || name.len() > 200 || known.contains(name) {
+            return false;
         }
-        new
+        known.insert(name.to_owned());
+        names.unsure.push((workspace.clone(), name.to_owned()));
+        true
     }
 
     fn is_known_name(&self, workspace: &Workspace, name: &str) -> bool {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.known.contains(&(workspace.clone(), name.to_owned()))
+        names.known.get(workspace).is_some_and(|it| it.contains(name))
     }
 
     /// Forgets the names that an earlier batch left and did not commit.
@@ -182,7 +184,9 @@ impl Segmentation {
             let written = segments::event_names(db, workspace).await?;
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             for key in unsure.iter().filter(|it| it.0 == *workspace && !written.contains(&it.1)) {
-                names.known.remove(key);
+                if let Some(known) = names.known.get_mut(workspace) {
+                    known.remove(&key.1);
+                }
             }
         }
         Ok(())
@@ -286,8 +290,10 @@ impl Fold for Segmentation {
             return true;
         }
         // What cannot be read is for `apply` to refuse.
-        let Ok(fact) = perennial_rpc::facts::decode(&record.payload) else { return true };
-        book.of(&record.workspace).rules.hears(&fact) || !self.is_known_name(&record.workspace, &fact.name)
+        let Some(seen) = glance(&record.payload) else { return true };
+        matches!(seen.about, About::Traits | About::Consent | About::Order)
+            || book.of(&record.workspace).rules.hears_of(seen.name)
+            || !self.is_known_name(&record.workspace, seen.name)
     }
 
     fn apply(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{Timestamp, micros};
@@ -16,9 +17,10 @@ pub fn new_id(at: Timestamp) -> Uuid {
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }
 
-/// The tenant: first in every key, and an argument of every store function. A short lower-case name.
+/// The tenant: first in every key, and an argument of every store function. A short lower-case name, shared by its copies:
+/// every record and every key has one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Workspace(String);
+pub struct Workspace(Arc<str>);
 
 impl Workspace {
     /// Reads a workspace's name: 1–63 of `a–z`, `0–9` and `-`, starting with a letter.
@@ -26,7 +28,7 @@ impl Workspace {
     /// # Errors
     /// [`InvalidName`] if it is anything else.
     pub fn parse(name: &str) -> Result<Self, InvalidName> {
-        if is_slug(name) { Ok(Self(name.to_owned())) } else { Err(InvalidName::of("workspace", name)) }
+        if is_slug(name) { Ok(Self(name.into())) } else { Err(InvalidName::of("workspace", name)) }
     }
 
     /// The bare name.

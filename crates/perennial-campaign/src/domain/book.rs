@@ -6,9 +6,8 @@ use std::sync::Arc;
 use perennial_types::{Fact, FactKind, MessageEvent};
 
 use super::definition::{Campaign, Trigger};
-use super::events::Event;
+use super::events::{VIEWED, message_name};
 use super::returned::is_return;
-use super::state::State;
 use super::stats::Lift;
 
 /// Whether a campaign runs.
@@ -126,18 +125,20 @@ impl Book {
     pub fn hears(&self, fact: &Fact) -> bool {
         match &fact.kind {
             // Views, and what customers do with messages, say nothing of the profile itself.
-            FactKind::Tracked | FactKind::ProductViewed { .. } => is_return(fact) || self.names(fact),
-            FactKind::Message(it) => {
-                !matches!(it.event, MessageEvent::Opened | MessageEvent::Clicked) || self.names(fact)
+            FactKind::Tracked => self.hears_of(&fact.name, None),
+            FactKind::ProductViewed { .. } => self.hears_of(&fact.name, Some(VIEWED)),
+            FactKind::Message(it) if matches!(it.event, MessageEvent::Opened | MessageEvent::Clicked) => {
+                self.hears_of(&fact.name, Some(message_name(it.event)))
             }
             _ => true,
         }
     }
 
-    fn names(&self, fact: &Fact) -> bool {
-        Event::of(fact, &State::default())
-            .names()
-            .any(|it| self.asked.contains(it) || self.awaited.contains(it))
+    /// Whether an event that says nothing of the profile itself is asked for, by its name or the one it is well known by.
+    #[must_use]
+    pub fn hears_of(&self, name: &str, known_as: Option<&str>) -> bool {
+        let is_named = |it: &str| self.asked.contains(it) || self.awaited.contains(it);
+        is_return(name) || is_named(name) || known_as.is_some_and(is_named)
     }
 
     /// The live campaigns with a yearly date.

@@ -20,6 +20,9 @@ pub struct Event<'a> {
     pub properties: Properties,
 }
 
+/// The well-known name of a product looked at.
+pub const VIEWED: &str = "Product Viewed";
+
 impl<'a> Event<'a> {
     /// Reads a fact, before it is applied to `state`.
     pub fn of(fact: &'a Fact, state: &State) -> Self {
@@ -30,7 +33,7 @@ impl<'a> Event<'a> {
                 let key = format!("{}/{}", it.channel.as_str(), it.purpose.as_str());
                 (Some(name), state.consent.get(&key).copied().unwrap_or(false) == it.granted)
             }
-            FactKind::ProductViewed { .. } => (Some("Product Viewed"), false),
+            FactKind::ProductViewed { .. } => (Some(VIEWED), false),
             FactKind::CartChanged { lines, .. } => {
                 (Some(if lines.is_empty() { "Cart Emptied" } else { "Cart Changed" }), false)
             }
@@ -65,7 +68,8 @@ impl<'a> Event<'a> {
     }
 }
 
-fn message_name(event: MessageEvent) -> &'static str {
+/// The well-known name of what a message went through.
+pub fn message_name(event: MessageEvent) -> &'static str {
     match event {
         MessageEvent::Delivered => "Message Delivered",
         MessageEvent::Opened => "Message Opened",

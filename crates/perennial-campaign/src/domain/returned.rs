@@ -22,10 +22,10 @@ pub const REFUSED: &str = "Message Refused";
 /// How long a message may come back: what is not heard of by then was delivered, or is not known.
 const MEMORY: i64 = 14 * DAY;
 
-/// Whether a fact says that a message came to nothing.
+/// Whether a fact of this name says that a message came to nothing.
 #[must_use]
-pub fn is_return(fact: &Fact) -> bool {
-    [EXPIRED, REFUSED].contains(&fact.name.as_str())
+pub fn is_return(name: &str) -> bool {
+    [EXPIRED, REFUSED].contains(&name)
 }
 
 /// A message that was sent off and not heard of yet.

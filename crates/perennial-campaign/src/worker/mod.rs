@@ -12,12 +12,13 @@ use perennial_api::ingestion::v1::ProfileUpdated;
 use perennial_api::scoring::v1::ScoreUpdated;
 use perennial_api::segmentation::v1::{SegmentChanged, StageChanged};
 use perennial_feed::{Fold, FoldFault, Parted, Personal, Record, Turn};
-use perennial_rpc::facts;
+use perennial_rpc::facts::{self, About, Glance};
 use perennial_store::DatabaseTransaction;
 use perennial_types::{Clock, ProfileId, Workspace, from_micros, micros};
 use prost::Message as _;
 
 use crate::domain::book::Entry;
+use crate::domain::events::VIEWED;
 use crate::domain::state::{Score, State};
 use crate::domain::{Book, Effects, Policy, Row, Send, Step, definition};
 use crate::metrics::Metrics;
@@ -145,8 +146,16 @@ impl Fold for Journeys {
         if record.kind != facts::KIND {
             return true;
         }
+        let book = books.of(&record.workspace);
         // What cannot be read is for `apply` to refuse.
-        facts::decode(&record.payload).map_or(true, |fact| books.of(&record.workspace).hears(&fact))
+        match facts::glance(&record.payload) {
+            Some(Glance { name, about: About::Nothing }) => book.hears_of(name, None),
+            Some(Glance { name, about: About::View }) => book.hears_of(name, Some(VIEWED)),
+            Some(Glance { about: About::Message, .. }) => {
+                facts::decode(&record.payload).map_or(true, |fact| book.hears(&fact))
+            }
+            _ => true,
+        }
     }
 
     fn patience(&self) -> Option<Duration> {

@@ -138,15 +138,19 @@ impl<F: Fold> Lane<F> {
         parked.retain(|it| !outcome.erased.contains_key(it));
         let mut changed = Vec::new();
         let mut gone = Vec::new();
-        for (key, slot) in outcome.states {
+        for (key, mut slot) in outcome.states {
             if outcome.erased.contains_key(&key) {
                 continue;
             }
             if slot.gone {
-                if slot.loaded.is_some() {
+                if slot.exists {
                     gone.push(key);
                 }
-            } else if slot.is_changed() || outcome.parked.contains_key(&key) {
+            } else {
+                if outcome.parked.contains_key(&key) {
+                    // Its timers rest from now on, which no text tells of.
+                    slot.now.written = None;
+                }
                 let is_parked = parked.contains(&key);
                 changed.push((key, slot.now, is_parked));
             }
@@ -186,11 +190,15 @@ impl<F: Fold> Lane<F> {
     pub(crate) async fn commit_request(
         &mut self,
         tx: DatabaseTransaction,
-        outcome: Outcome<F>,
+        mut outcome: Outcome<F>,
         released: Option<Key>,
     ) -> Result<(), FeedError> {
         if let Some(key) = &released {
             self.parked.remove(key);
+            // Its timers rest no more, which no text tells of.
+            if let Some(slot) = outcome.states.get_mut(key) {
+                slot.now.written = None;
+            }
         }
         let progress = self.parts.iter().map(|(partition, part)| (*partition, part.progress)).collect();
         let moves = Vec::new();

@@ -202,7 +202,9 @@ impl<F: Fold> Lane<F> {
                     batch.positions.push((record.time, record.seq));
                 }
                 let rank = u8::try_from(rank).unwrap_or(u8::MAX);
-                batch.records.push(Incoming { feed: source.name.clone(), rank, record: record.clone() });
+                // Whether it matters is for the definitions to say, which are read later.
+                let feed = source.name.clone();
+                batch.records.push(Incoming { feed, rank, record: record.clone(), matters: true });
                 if record.kind == Unmerge::KIND {
                     // Its profile is recomputed before anything else befalls it.
                     ready = ready.min(origin);

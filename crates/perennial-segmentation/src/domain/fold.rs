@@ -103,13 +103,11 @@ pub fn apply(rules: &Rules, state: &mut State, at: Timestamp, input: &Input<'_>)
 }
 
 impl Rules {
-    /// Whether a fact can change anything that is kept or answered: all others may be passed over.
+    /// Whether an event of this name can change anything that is kept or answered. Traits, consent and orders always can;
+    /// all others may be passed over.
     #[must_use]
-    pub fn hears(&self, fact: &Fact) -> bool {
-        match fact.kind {
-            FactKind::Traits { .. } | FactKind::Consent(_) | FactKind::Order(_) => true,
-            _ => self.events.contains_key(&fact.name),
-        }
+    pub fn hears_of(&self, name: &str) -> bool {
+        self.events.contains_key(name)
     }
 }
 
