@@ -117,6 +117,19 @@ pub async fn insert_rows(
     }
 }
 
+/// Whether a value of one of the columns' types is null.
+fn is_null(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::String(None)
+            | Value::BigInt(None)
+            | Value::Double(None)
+            | Value::Bool(None)
+            | Value::Bytes(None)
+            | Value::Uuid(None)
+    )
+}
+
 /// Rows as one array a column, and the query that reads them back. Arrays hold no nulls (the driver cannot bind them):
 /// a column that has any comes with a second array that says where.
 fn unnested(table: &Table, rows: Vec<Vec<Value>>) -> (Vec<Value>, String) {
@@ -130,7 +143,7 @@ fn unnested(table: &Table, rows: Vec<Vec<Value>>) -> (Vec<Value>, String) {
     let (mut masks, mut selected) = (Vec::new(), Vec::new());
     for ((n, values), (_, column)) in (1..).zip(columns).zip(table.columns) {
         let (word, kind) = column.postgres();
-        let nulls: Vec<bool> = values.iter().map(|it| *it == it.as_null()).collect();
+        let nulls: Vec<bool> = values.iter().map(is_null).collect();
         let mut values = values;
         if nulls.contains(&true) {
             selected.push(format!("CASE WHEN n{n} THEN NULL ELSE c{n} END"));
