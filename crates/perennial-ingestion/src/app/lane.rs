@@ -32,6 +32,14 @@ struct Reached {
     elsewhere: Option<u16>,
 }
 
+/// What others in this process hear of a workspace's profiles after the commit.
+struct News {
+    /// Cached profiles that are true no more.
+    keys: Vec<String>,
+    /// Identifiers, and whose they are now.
+    gained: Vec<(Identifier, ProfileId)>,
+}
+
 /// A lane's committer.
 pub struct Lane {
     queues: Queues,
@@ -169,7 +177,7 @@ impl Lane {
         let tx = self.store.write().await?;
         let mut records = Vec::new();
         let mut written = Vec::new();
-        let mut learned: Vec<(&Workspace, Vec<String>, Vec<(Identifier, ProfileId)>)> = Vec::new();
+        let mut news: Vec<(&Workspace, News)> = Vec::new();
         let turn = seen::turn(&tx).await?;
         let mut told = merges::pending(&tx, &queue.partitions).await?;
         let mut reached: Vec<Reached> =
@@ -217,7 +225,7 @@ impl Lane {
             }
             self.write(&tx, workspace, &mut effects, &changed).await?;
             let keys = changed.iter().map(|it| profile_key(it.id)).collect();
-            learned.push((workspace, keys, gained));
+            news.push((workspace, News { keys, gained }));
             for (count, by) in &effects.counts {
                 *counts.entry((workspace.clone(), *count)).or_default() += by;
             }
@@ -244,7 +252,7 @@ impl Lane {
         counters::add(&tx, i64::try_from(self.number).unwrap_or_default(), &counts).await?;
         Store::commit(tx).await?;
         // Before the senders are answered: who sent a change reads it.
-        for (workspace, keys, gained) in learned {
+        for (workspace, News { keys, gained }) in news {
             self.cache.forget(workspace, &keys).await;
             self.hints.keep(workspace, gained.iter().map(|(identifier, profile)| (identifier, profile)));
         }
