@@ -74,6 +74,9 @@ struct Known {
     /// It was passed on as placed.
     #[serde(rename = "p", default, skip_serializing_if = "std::ops::Not::not")]
     passed_on: bool,
+    /// It was passed on as placed, and as undone since.
+    #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
 }
 
 /// Reads orders from ingestion's feed.
@@ -121,32 +124,35 @@ impl Known {
 
     /// Passes on what changed from `before`.
     fn settle(&mut self, id: &str, turn: &mut Turn<(Workspace, Seen)>, at: Timestamp, before: Used) {
-        let (counts, workspace) = (self.order.counts(), turn.workspace().clone());
-        if let (true, true, Some(placed)) = (counts, self.passed_on, self.order.placed_at())
-            && (before.1, &before.2) != (self.discount, &self.code)
+        let counts = self.order.counts();
+        // Another telling knew better what the coupon was worth: it is used anew.
+        let is_new = (before.1, &before.2) != (self.discount, &self.code);
+        if let (true, true, Some(placed)) = (is_new, self.passed_on, self.order.placed_at()) {
+            self.undo(id, turn, placed);
+        }
+        // Of an order whose end came first, too, it is told how it used its coupon: then it had been that way in any order.
+        if let (Some(code), Some(placed)) = (&self.code, self.order.placed_at())
+            && !self.passed_on
+            && (counts || is_new || !self.ended)
         {
-            // Another telling knew better what the coupon was worth: it is used anew.
-            turn.row((workspace.clone(), Seen::Undone { order: id.to_owned(), at: placed }));
-            self.passed_on = false;
+            let seen = Seen::Placed {
+                profile: turn.profile(),
+                order: id.to_owned(),
+                code: code.clone(),
+                discount: self.discount,
+                at: placed,
+            };
+            turn.row((turn.workspace().clone(), seen));
+            self.passed_on = true;
         }
-        match (&self.code, self.order.placed_at()) {
-            (Some(code), Some(placed)) if counts && !self.passed_on => {
-                let seen = Seen::Placed {
-                    profile: turn.profile(),
-                    order: id.to_owned(),
-                    code: code.clone(),
-                    discount: self.discount,
-                    at: placed,
-                };
-                turn.row((workspace, seen));
-                self.passed_on = true;
-            }
-            _ if !counts && self.passed_on => {
-                turn.row((workspace, Seen::Undone { order: id.to_owned(), at }));
-                self.passed_on = false;
-            }
-            _ => {}
+        if self.passed_on && !counts {
+            self.undo(id, turn, at);
         }
+    }
+
+    fn undo(&mut self, id: &str, turn: &mut Turn<(Workspace, Seen)>, at: Timestamp) {
+        turn.row((turn.workspace().clone(), Seen::Undone { order: id.to_owned(), at }));
+        (self.passed_on, self.ended) = (false, true);
     }
 }
 
@@ -211,6 +217,7 @@ impl Fold for Orders {
                 known.name((other.told, other.discount, other.code));
             }
             known.passed_on |= other.passed_on;
+            known.ended |= other.ended;
             known.settle(&id, turn, at, before);
         }
         Ok(())
@@ -262,6 +269,7 @@ impl Fold for Orders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use perennial_types::{Currency, OrderPlaced};
 
     #[test]
     fn the_latest_telling_that_names_a_coupon_counts_whichever_comes_first() {
@@ -274,5 +282,45 @@ mod tests {
         let straight = told(&mut tellings.iter());
         assert_eq!(straight, (7, 300, Some("B".to_owned())));
         assert_eq!(told(&mut tellings.iter().rev()), straight);
+    }
+
+    #[test]
+    fn of_an_order_whose_end_comes_first_it_is_told_that_it_used_its_coupon() {
+        let (workspace, noon) = (Workspace::parse("main").unwrap(), Timestamp::from_second(43_200).unwrap());
+        let told = |changes: &[OrderChange]| {
+            let (mut state, mut seen) = (State::default(), Vec::new());
+            for (n, change) in (1_u128..).zip(changes) {
+                let mut turn = Turn::new(workspace.clone(), ProfileId(uuid::Uuid::from_u128(1)), noon);
+                let fact = Fact {
+                    id: uuid::Uuid::from_u128(n),
+                    name: String::new(),
+                    at: noon,
+                    properties: Default::default(),
+                    kind: FactKind::Order(change.clone()),
+                };
+                Orders::order(&mut state, &mut turn, &fact, change);
+                seen.extend(turn.rows().iter().map(|(_, it)| match it {
+                    Seen::Placed { discount, .. } => *discount,
+                    _ => -1,
+                }));
+            }
+            seen
+        };
+        let placed = |discount| {
+            OrderChange::Placed(OrderPlaced {
+                order_id: "o1".to_owned(),
+                currency: Currency::parse("EUR").unwrap(),
+                revenue: 900,
+                discount,
+                profit: 300,
+                cost_known_per_mille: 0,
+                coupon: Some("GIFT-1".to_owned()),
+                lines: Vec::new(),
+            })
+        };
+        let cancelled = OrderChange::Cancelled("o1".to_owned());
+        assert_eq!(told(&[placed(200), cancelled.clone(), placed(200)]), [200, -1]);
+        assert_eq!(told(&[cancelled.clone(), placed(200), placed(200)]), [200, -1]);
+        assert_eq!(told(&[cancelled, placed(200), placed(300)]), [200, -1, 300, -1]);
     }
 }

@@ -108,6 +108,12 @@ fn a_coupon_told_twice() -> Story {
     )
 }
 
+/// Of an order that broke a coupon's rule nothing was told, when its end was known first.
+fn an_end_that_comes_before_its_order() -> Story {
+    let order = deed(0, What::Orders { order: 0, price: 0, coupon: true }, -30, 7);
+    Story::new(vec![true; 2], vec![order, deed(0, What::Cancels(0), -29, 0)], vec![])
+}
+
 pub fn all() -> Vec<Story> {
     let mut all: Vec<Story> = two_mistakes_at_once()
         .chain(an_address_told_while_three_are_one())
@@ -119,6 +125,7 @@ pub fn all() -> Vec<Story> {
         banners_and_ties(),
         agreements_that_meet(),
         a_coupon_told_twice(),
+        an_end_that_comes_before_its_order(),
     ]);
     all
 }
