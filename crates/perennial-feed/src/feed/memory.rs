@@ -94,5 +94,5 @@ impl Memory {
 fn replaces(tail: &VecDeque<Record>, record: &Record) -> bool {
     let place = tail.front().and_then(|first| record.seq.checked_sub(first.seq));
     let there = place.and_then(|it| tail.get(usize::try_from(it).ok()?));
-    there.is_some_and(|it| (it.time, it.origin, &it.kind) != (record.time, record.origin, &record.kind))
+    there.is_some_and(|it| it != record)
 }

@@ -6,5 +6,6 @@ mod ledger;
 mod order;
 mod parking;
 mod patience;
+mod tail;
 mod torture;
 mod world;
