@@ -45,7 +45,8 @@ impl Fault for FeedError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Store(_) => "STORE_REFUSED",
-            Self::Fenced | Self::Stumbled => "LANE_HELD",
+            Self::Fenced => "LANE_HELD",
+            Self::Stumbled => "STEP_FAILED",
             Self::Epoch { .. } => "FEED_EPOCH_CHANGED",
             Self::Behind { .. } => "FEED_LOST_ITS_END",
             Self::Trimmed { .. } => "FEED_TRIMMED",

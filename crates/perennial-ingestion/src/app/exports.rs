@@ -178,7 +178,7 @@ impl EventsExport {
             }
         }
         self.after = found.last().map_or(last.id, |it| it.id);
-        found.sort_by_key(|it| (it.received, it.first_seq, it.id));
+        found.sort_by_key(|it| (it.received, it.taken, it.first_seq, it.id));
         self.places = found.into();
         Ok(true)
     }

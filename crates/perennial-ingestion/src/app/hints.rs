@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Hints in one generation: some 5 MB.
+/// Hints in one generation: some 6 MB.
 const MOST: usize = 150_000;
 
 /// The hints of a process. Cheap to clone. Identifiers are kept as hashes: nothing here names a person.

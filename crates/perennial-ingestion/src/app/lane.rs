@@ -4,13 +4,14 @@
 use perennial_cache::Cache;
 use perennial_feed::{Feed, Merge};
 use perennial_store::{DatabaseTransaction, Store};
-use perennial_types::{Identifier, ProfileId, Timestamp, Workspace, micros};
+use perennial_types::{Clock, Identifier, ProfileId, Timestamp, Workspace, micros};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::App;
 use super::book::Book;
 use super::hints::Hints;
 use super::pass::{Effects, Pass, Taken, merge_record, profile_record};
@@ -48,6 +49,7 @@ pub struct Lane {
     feed: Feed,
     book: Book,
     cache: Cache,
+    clock: Clock,
     takings: Takings,
     hints: Hints,
 }
@@ -57,8 +59,9 @@ pub struct Lane {
 pub struct Takings(Arc<AtomicI64>);
 
 impl Takings {
-    fn next(&self, received: Timestamp) -> i64 {
-        let after = |last: i64| micros(received).max(last.saturating_add(1));
+    /// Not by when the event was received: one that was refused is sent in again long after that.
+    fn next(&self, now: Timestamp) -> i64 {
+        let after = |last: i64| micros(now).max(last.saturating_add(1));
         let last = self.0.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
         after(last.unwrap_or_default())
     }
@@ -80,14 +83,9 @@ impl<E: Into<Error>> From<E> for Failed {
 
 impl Lane {
     /// The committer of lane `number`.
-    pub fn new(
-        (queues, number): (Queues, usize),
-        (store, feed): (Store, Feed),
-        book: Book,
-        cache: Cache,
-        (takings, hints): (Takings, Hints),
-    ) -> Self {
-        Self { queues, number, store, feed, book, cache, takings, hints }
+    pub fn new(app: App, number: usize) -> Self {
+        let App { queues, store, feed, book, cache, clock, takings, hints, .. } = app;
+        Self { queues, number, store, feed, book, cache, clock, takings, hints }
     }
 
     /// Commits what comes until told to stop.
@@ -242,9 +240,10 @@ impl Lane {
         let places = Places::of(&records);
         let appended = if records.is_empty() { None } else { Some(self.feed.append(&tx, records).await?) };
         let seqs = appended.as_ref().map(|it| places.seqs(it.records())).unwrap_or_default();
+        let now = self.clock.now();
         let rows = written.into_iter().map(|(workspace, event, profile, first, many)| {
             let seq = seqs.get(first).copied().unwrap_or_default();
-            events::row(workspace, event, self.takings.next(event.received), profile, seq, many)
+            events::row(workspace, event, self.takings.next(now), profile, seq, many)
         });
         events::insert(&tx, rows.collect()).await?;
         merges::write(&tx, &told, &seqs).await?;

@@ -133,8 +133,7 @@ impl App {
     /// # Errors
     /// Never.
     pub async fn run_lane(self, number: usize, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { queues, store, feed, book, cache, takings, hints, .. } = self;
-        Lane::new((queues, number), (store, feed), book, cache, (takings, hints)).run(stop).await
+        Lane::new(self, number).run(stop).await
     }
 
     /// Keeps house until told to stop.

@@ -17,6 +17,8 @@ pub struct Standing {
     pub at: i64,
     /// When it was received, in microseconds.
     pub received: i64,
+    /// Its number among all as they were taken in; 0 for those of before there were such numbers.
+    pub taken: i64,
     /// The first of its records in the feed.
     pub first_seq: i64,
 }
@@ -32,7 +34,7 @@ pub async fn standings(
     before: Uuid,
     limit: u64,
 ) -> Result<Vec<Standing>> {
-    let sql = "SELECT id, at, received, first_seq FROM event WHERE workspace = $1 AND id > $2 AND id < $3 \
+    let sql = "SELECT id, at, received, taken, first_seq FROM event WHERE workspace = $1 AND id > $2 AND id < $3 \
                ORDER BY id LIMIT $4";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let values = vec![workspace.as_str().into(), after.into(), before.into(), limit.into()];
@@ -43,7 +45,8 @@ pub async fn standings(
                 id: column(row, 0)?,
                 at: column(row, 1)?,
                 received: column(row, 2)?,
-                first_seq: column(row, 3)?,
+                taken: column(row, 3)?,
+                first_seq: column(row, 4)?,
             })
         })
         .collect()

@@ -11,7 +11,7 @@ crate::on_every_database!(
     a_list_may_say_when_people_agreed,
 );
 
-mod cases {
+pub mod cases {
     use crate::house::House;
     use perennial_api::ingestion::v1 as wire;
     use perennial_api::profile::v1::{BatchGetProfilesRequest, EraseProfileRequest, Profile};
@@ -36,7 +36,7 @@ mod cases {
         all
     }
 
-    async fn log(house: &House) -> Vec<wire::LoggedEvent> {
+    pub async fn log(house: &House) -> Vec<wire::LoggedEvent> {
         events(house, wire::ExportEventsRequest::default()).await
     }
 
@@ -50,7 +50,7 @@ mod cases {
         all
     }
 
-    fn call(it: &wire::LoggedEvent) -> Value {
+    pub fn call(it: &wire::LoggedEvent) -> Value {
         serde_json::from_str(&it.call_json).unwrap()
     }
 

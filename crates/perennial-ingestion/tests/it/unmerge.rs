@@ -9,11 +9,13 @@ crate::on_every_database!(
 );
 
 mod cases {
+    use crate::export::cases::{call, log};
     use crate::house::House;
     use perennial_api::profile::v1::identity_service_client::IdentityServiceClient;
     use perennial_api::profile::v1::{
         EraseProfileRequest, ListMergesRequest, Profile, Unmerge, UnmergeProfileRequest,
     };
+    use serde_json::Value;
 
     fn identity(house: &House) -> IdentityServiceClient<perennial_rpc::Transport> {
         IdentityServiceClient::new(house.host.mesh.transport("perennial.profile.v1.IdentityService"))
@@ -111,6 +113,10 @@ mod cases {
             }
             assert_eq!(told, [vec!["Seen", "One"], vec!["Seen", "Two"], vec!["Seen"]], "{age} {undone:?}");
         }
+        // So does an export, though some events have been told anew since.
+        let names: Vec<Value> = log(house).await.iter().map(|it| call(it)["event"].clone()).collect();
+        let expected = ["Seen", "Seen", "Seen", "One", "Two"].repeat(12);
+        assert_eq!(names, expected);
     }
 
     pub async fn undoing_it_again_gives_the_first_answer_even_when_the_survivor_was_erased(house: &House) {

@@ -130,12 +130,13 @@ impl World {
         self.client.summarize_ledger(request).await.unwrap().into_inner().offers.remove(0)
     }
 
-    /// Nothing in the books disagrees.
+    /// What an audit of the books says.
     pub async fn audit(&mut self) -> wire::AuditLedgerResponse {
         let request = wire::AuditLedgerRequest { parent: "workspaces/main".to_owned() };
         self.client.audit_ledger(request).await.unwrap().into_inner()
     }
 
+    /// Nothing in the books disagrees.
     pub async fn audited(&mut self) {
         let audit = self.audit().await;
         assert_eq!(audit.problems, Vec::<String>::new());
