@@ -203,7 +203,7 @@ impl<F: Fold> Batch<'_, F> {
             erase(out, key, Erasure::decode(&record.payload)?.id);
             return Ok(true);
         }
-        let merge = match record.kind.as_str() {
+        let merge = match &*record.kind {
             Merge::AWAY | Merge::INTO => Some(Merge::decode(&record.payload)?),
             _ => None,
         };

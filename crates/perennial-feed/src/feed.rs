@@ -487,7 +487,7 @@ fn stamp(record: NewRecord, seq: u64, time: Timestamp, origin: Progress) -> Reco
         seq,
         workspace: record.workspace,
         profile: record.profile,
-        kind: record.kind.to_owned(),
+        kind: record.kind.into(),
         min_reader: match record.kind {
             Unmerge::KIND => Unmerge::MIN_READER,
             Erasure::KIND => Erasure::MIN_READER,

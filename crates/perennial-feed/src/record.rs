@@ -1,5 +1,7 @@
 //! Records and positions.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use perennial_api::feed::v1 as wire;
 use perennial_types::{MergeId, ProfileId, Timestamp, Workspace, from_micros, micros};
@@ -66,8 +68,8 @@ pub struct Record {
     pub workspace: Workspace,
     /// The profile.
     pub profile: ProfileId,
-    /// What the payload is.
-    pub kind: String,
+    /// What the payload is. Of records that this process made, it is copied for each reader at no cost.
+    pub kind: Cow<'static, str>,
     /// The lowest reader version that may skip it without knowing it.
     pub min_reader: u32,
     /// When it was received or derived; never decreasing within a partition.
@@ -123,7 +125,7 @@ impl From<Record> for wire::Record {
             seq: it.seq,
             workspace: it.workspace.as_str().to_owned(),
             profile: it.profile.0.as_bytes().to_vec(),
-            kind: it.kind,
+            kind: it.kind.into_owned(),
             min_reader: it.min_reader,
             time_micros: micros(it.time),
             origin: Some(it.origin.into()),
@@ -143,7 +145,7 @@ impl TryFrom<wire::Record> for Record {
             workspace: Workspace::parse(&it.workspace)
                 .map_err(|error| malformed("a record's workspace", error))?,
             profile: ProfileId(uuid(&it.profile)?),
-            kind: it.kind,
+            kind: it.kind.into(),
             min_reader: it.min_reader,
             time: from_micros(it.time_micros),
             origin: it.origin.map_or(Progress::START, Into::into),

@@ -304,7 +304,7 @@ impl Fold for Segmentation {
         record: &Record,
     ) -> Result<(), FoldFault> {
         let rules = &book.of(turn.workspace()).rules;
-        let changes = match record.kind.as_str() {
+        let changes = match &*record.kind {
             perennial_rpc::facts::KIND => {
                 let fact = perennial_rpc::facts::decode(&record.payload).map_err(FoldFault::poison)?;
                 if self.is_new_name(turn.workspace(), &fact.name) {

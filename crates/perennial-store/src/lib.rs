@@ -3,6 +3,7 @@
 //! The same statements run on SQLite and PostgreSQL: `$1` placeholders, `ON CONFLICT`, `RETURNING`. What differs
 //! between the two (one writer or many, arrays or lists of values) is decided here and nowhere else.
 
+mod checkpoint;
 mod migrate;
 mod open;
 mod rows;

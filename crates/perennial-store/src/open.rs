@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use crate::checkpoint::{self, Checkpoints};
 use crate::{Migration, Result, StoreError, column, migrate, query};
 
 /// How long a connection of SQLite waits for others, in milliseconds.
@@ -84,6 +85,8 @@ pub struct Store {
     lanes: usize,
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// Of SQLite's log; PostgreSQL takes its own.
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Store {
@@ -148,13 +151,14 @@ impl Store {
                         .pragma("secure_delete", "on")
                         .pragma("cache_size", "-16384")
                         .pragma("mmap_size", "134217728")
-                        .pragma("wal_autocheckpoint", "4000")
+                        .pragma("wal_autocheckpoint", checkpoint::LONGEST)
                 });
             connect(options).await
         };
         let writer = open(1, true).await?;
         let reader = open(config.max_connections.max(1), false).await?;
-        Ok(Self { backend: Backend::Sqlite, lanes: 1, writer, reader })
+        let checkpoints = Some(Checkpoints::new(reader.clone()));
+        Ok(Self { backend: Backend::Sqlite, lanes: 1, writer, reader, checkpoints })
     }
 
     async fn postgres(config: &DatabaseConfig, service: &str) -> Result<Self> {
@@ -196,7 +200,7 @@ impl Store {
             });
         let pool = connect(options).await?;
         let lanes = usize::from(config.lanes.get());
-        Ok(Self { backend: Backend::Postgres, lanes, writer: pool.clone(), reader: pool })
+        Ok(Self { backend: Backend::Postgres, lanes, writer: pool.clone(), reader: pool, checkpoints: None })
     }
 
     /// Which database it is.
@@ -216,6 +220,9 @@ impl Store {
             Backend::Postgres => None,
         };
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.ring();
+        }
         self.writer.begin_with_options(options).await.map_err(StoreError::of("beginning a transaction"))
     }
 

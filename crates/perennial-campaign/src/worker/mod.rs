@@ -170,7 +170,7 @@ impl Fold for Journeys {
         record: &Record,
     ) -> Result<(), FoldFault> {
         let payload = &record.payload[..];
-        match record.kind.as_str() {
+        match &*record.kind {
             facts::KIND => {
                 let fact = facts::decode(payload).map_err(FoldFault::poison)?;
                 self.step(book, turn, state, |step, state| step.fact(state, &fact));

@@ -110,7 +110,7 @@ impl Fold for Echo {
 
     fn apply(&self, (): &(), turn: &mut Turn<()>, (): &mut (), record: &Record) -> Result<(), FoldFault> {
         let payload = &record.payload[..];
-        match (self.0, record.kind.as_str()) {
+        match (self.0, &*record.kind) {
             ("scoring", "echo_score") => {
                 let it =
                     perennial_api::scoring::v1::ScoreUpdated::decode(payload).map_err(FoldFault::poison)?;

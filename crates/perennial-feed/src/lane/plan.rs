@@ -109,7 +109,11 @@ impl<F: Fold> Lane<F> {
             for record in records.records {
                 if record.min_reader > crate::READER_VERSION {
                     let needs = record.min_reader;
-                    return Err(FeedError::TooNew { feed: feed.to_owned(), kind: record.kind, needs });
+                    return Err(FeedError::TooNew {
+                        feed: feed.to_owned(),
+                        kind: record.kind.into_owned(),
+                        needs,
+                    });
                 }
                 fetched.last = record.seq;
                 fetched.buffer.push_back(record);

@@ -198,7 +198,7 @@ impl App {
                 }
                 if record.kind == RETOLD {
                     // As if it had been told so when the event came.
-                    record.kind = KIND.to_owned();
+                    record.kind = KIND.into();
                     record.time = from_micros(place.received);
                     record.origin.instant = record.time;
                 }

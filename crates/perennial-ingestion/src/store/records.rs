@@ -34,7 +34,7 @@ pub async fn read(db: &impl ConnectionTrait, places: &[Place]) -> Result<HashMap
                 seq: unsigned(seq),
                 workspace,
                 profile: ProfileId(column(row, 2)?),
-                kind: column(row, 3)?,
+                kind: column::<String>(row, 3)?.into(),
                 min_reader: u32::try_from(column::<i64>(row, 4)?).unwrap_or(u32::MAX),
                 time: from_micros(column(row, 5)?),
                 origin: Progress { seq: unsigned(column(row, 6)?), instant: from_micros(column(row, 7)?) },

@@ -249,7 +249,7 @@ impl Fold for ScoreFold {
 
     /// Orders, and the birth of a profile: who never ordered has a score, too.
     fn concerns(&self, record: &Record) -> bool {
-        match record.kind.as_str() {
+        match &*record.kind {
             facts::KIND => matches!(facts::about(&record.payload), Some(About::Order) | None),
             kind => kind == "profile",
         }

@@ -80,7 +80,7 @@ async fn round(cache: &Cache, feed: &Feed, cursors: &mut Vec<Cursor>) -> Result<
 
 /// Where the answer is kept that a record changes.
 fn key(record: &Record) -> Option<String> {
-    match record.kind.as_str() {
+    match &*record.kind {
         "stage_changed" => Some(stage_key(record.profile)),
         "segment_changed" => {
             let changed = SegmentChanged::decode(record.payload.as_ref()).ok()?;

@@ -35,7 +35,7 @@ fn record(fact: &Fact) -> Record {
         seq: 1,
         workspace: Workspace::parse("main").unwrap(),
         profile: ProfileId(Uuid::nil()),
-        kind: facts::KIND.to_owned(),
+        kind: facts::KIND.into(),
         min_reader: 1,
         time: from_micros(2_000_000),
         origin: Progress { seq: 1, instant: from_micros(2_000_000) },
