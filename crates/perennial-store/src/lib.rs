@@ -10,7 +10,9 @@ mod rows;
 
 pub use migrate::Migration;
 pub use open::{Backend, DatabaseConfig, Durability, Store};
-pub use rows::{Column, Table, any_of, column, delete_rows, execute, insert_rows, query, query_one};
+pub use rows::{
+    Column, Table, any_of, array_of, column, delete_rows, execute, insert_rows, query, query_one,
+};
 
 /// A connection or a transaction: what store functions take, so that they run in either.
 pub use sea_orm::ConnectionTrait;

@@ -4,7 +4,9 @@ use sea_orm::ConnectionTrait;
 
 use crate::{Backend, Result, Store, StoreError, execute, query};
 
-/// One step of a schema. `{blob}`, `{uuid}` and `{double}` in the text become the database's own types.
+/// One step of a schema. `{blob}`, `{uuid}`, `{double}` and `{integer}` (64 bits; as a primary key the row's own place on
+/// SQLite) in the text become the database's own types, and `{first_64_bits:hash}` a number: the first half of the `{uuid}` in
+/// the column `hash`.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
     /// Its name, unique within the service, such as `0001_profiles`.
@@ -40,12 +42,19 @@ pub(crate) async fn run(store: &Store, migrations: &[Migration]) -> Result<()> {
     Store::commit(tx).await
 }
 
+/// Digit by digit, as SQLite has no numbers of bytes.
+const SQLITE_FIRST_64_BITS: &str = "(SELECT SUM((INSTR('0123456789ABCDEF', SUBSTR(HEX(hash), value, 1)) - 1) << (64 - 4 * value)) \
+     FROM JSON_EACH('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]'))";
+const POSTGRES_FIRST_64_BITS: &str = "('x' || LEFT(REPLACE(hash::text, '-', ''), 16))::bit(64)::bigint";
+
 fn statements(sql: &str, backend: Backend) -> Vec<String> {
-    let (blob, uuid, double) = match backend {
-        Backend::Sqlite => ("BLOB", "BLOB", "REAL"),
-        Backend::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION"),
+    let (blob, uuid, double, integer, first_64_bits) = match backend {
+        Backend::Sqlite => ("BLOB", "BLOB", "REAL", "INTEGER", SQLITE_FIRST_64_BITS),
+        Backend::Postgres => ("BYTEA", "UUID", "DOUBLE PRECISION", "BIGINT", POSTGRES_FIRST_64_BITS),
     };
-    let sql = sql.replace("{blob}", blob).replace("{uuid}", uuid).replace("{double}", double);
+    let names = [("{blob}", blob), ("{uuid}", uuid), ("{double}", double), ("{integer}", integer)];
+    let sql = names.iter().fold(sql.to_owned(), |sql, (name, own)| sql.replace(name, own));
+    let sql = sql.replace("{first_64_bits:hash}", first_64_bits);
     sql.split(";\n")
         .map(|it| it.trim().trim_end_matches(';').to_owned())
         .filter(|it| !it.is_empty())

@@ -224,6 +224,26 @@ pub fn any_of(
     }
 }
 
+/// A table of one column, `value`, of all of `given`, which are appended to `values` as one as [`any_of`] does.
+pub fn array_of(
+    backend: Backend,
+    kind: Column,
+    given: impl Iterator<Item = Value>,
+    values: &mut Vec<Value>,
+) -> String {
+    let (given, n) = (given.collect::<Vec<_>>(), values.len() + 1);
+    match backend {
+        Backend::Postgres => {
+            values.push(Value::Array(kind.postgres().1, Some(Box::new(given))));
+            format!("unnest(${n}::{}[]) AS given(value)", kind.postgres().0)
+        }
+        Backend::Sqlite => {
+            values.push(json_array(&given).into());
+            format!("json_each(${n})")
+        }
+    }
+}
+
 /// Bytes in hexadecimal, since JSON has none; nulls, which nothing equals, are left out.
 fn json_array(wanted: &[Value]) -> String {
     let mut array = String::with_capacity(2 + 35 * wanted.len());

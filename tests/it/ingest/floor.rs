@@ -50,7 +50,7 @@ const RECORD: Table = Table {
         ("payload", Column::Bytes),
     ],
 };
-const SEEN: Table = Table { name: "seen_a", columns: &[("workspace", Column::Text), ("hash", Column::Uuid)] };
+const SEEN: Table = Table { name: "seen_a", columns: &[("hash", Column::BigInt)] };
 const IDENTIFIER: Table = Table {
     name: "identifier",
     columns: &[("workspace", Column::Text), ("identifier", Column::Text), ("profile", Column::Uuid)],

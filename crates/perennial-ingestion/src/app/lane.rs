@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::App;
 use super::book::Book;
@@ -198,8 +197,9 @@ impl Lane {
                 .flat_map(|n| jobs[*n].events[jobs[*n].done..].iter().map(|(_, event)| event))
                 .collect();
             let (loaded, erased) = load(&tx, workspace, &todo, (&self.hints, looked_up)).await?;
-            let hashes = todo.iter().map(|it| Uuid::from_bytes(it.key)).collect::<BTreeSet<_>>();
-            let known = seen::known(&tx, workspace, hashes.into_iter().collect()).await?;
+            let mut hashes = todo.iter().map(|it| it.hash()).collect::<BTreeSet<_>>();
+            let known = seen::claim(&tx, turn, &hashes).await?;
+            hashes.retain(|it| !known.contains(it));
             let mut pass = Pass::new(&queue.partitions, settings, loaded, known).without(erased);
             pass.reserve(todo.len());
             let mut place = 0;
@@ -217,10 +217,11 @@ impl Lane {
             let (mut effects, changed) = pass.finish();
             let gained = effects.added.iter().map(|(identifier, profile)| (identifier, profile));
             let gained = gained.chain(&effects.moved).map(|(it, profile)| (it.clone(), *profile)).collect();
-            let new = u64::try_from(effects.hashes.len()).unwrap_or(u64::MAX);
-            if seen::remember(&tx, turn, workspace, std::mem::take(&mut effects.hashes)).await? != new {
-                return Err(Failed::Overtaken);
+            for hash in &effects.hashes {
+                hashes.remove(hash);
             }
+            // Of what another lane goes on with, or nobody: it may come again.
+            seen::release(&tx, turn, hashes.into_iter().collect()).await?;
             self.write(&tx, workspace, &mut effects, &changed).await?;
             let keys = changed.iter().map(|it| profile_key(it.id)).collect();
             news.push((workspace, News { keys, gained }));

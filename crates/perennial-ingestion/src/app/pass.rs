@@ -7,7 +7,6 @@ use perennial_types::{Identifier, IdentifierKind, MergeId, ProfileId, Workspace,
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use uuid::Uuid;
 
 use crate::domain::event::Event;
 use crate::domain::graph::{Apart, Graph, Node};
@@ -53,7 +52,7 @@ pub struct Effects {
     /// Events taken: their place among those of the pass, their profile, their first record and how many they have.
     pub logged: Vec<(usize, ProfileId, usize, usize)>,
     /// Hashes of events taken.
-    pub hashes: Vec<Uuid>,
+    pub hashes: Vec<i64>,
     /// New identifiers.
     pub added: Vec<(Identifier, ProfileId)>,
     /// Identifiers that go to another profile.
@@ -70,7 +69,7 @@ pub struct Pass<'a> {
     settings: Arc<Settings>,
     graph: Graph,
     held: HashMap<ProfileId, Held>,
-    known: HashSet<Uuid>,
+    known: HashSet<i64>,
     erased: HashSet<ProfileId>,
     effects: Effects,
 }
@@ -82,7 +81,7 @@ impl<'a> Pass<'a> {
         lane: &'a [u16],
         settings: Arc<Settings>,
         profiles: Vec<Profile>,
-        known: HashSet<Uuid>,
+        known: HashSet<i64>,
     ) -> Self {
         let mut graph = Graph::default();
         let mut held = HashMap::with_capacity(profiles.len());
@@ -118,7 +117,7 @@ impl<'a> Pass<'a> {
 
     /// Takes in one event; `place` is its place among those of the pass.
     pub fn take(&mut self, place: usize, event: &Event) -> Taken {
-        let hash = Uuid::from_bytes(event.key);
+        let hash = event.hash();
         if self.known.contains(&hash) {
             self.count(Count::Duplicate, 1);
             return Taken::Duplicate;

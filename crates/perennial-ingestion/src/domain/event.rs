@@ -51,6 +51,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// The part of its key that is remembered.
+    pub fn hash(&self) -> i64 {
+        self.key.first_chunk().map_or(0, |it| i64::from_be_bytes(*it))
+    }
+
     /// It was refused when it came at first, and comes again now: when it happened stays, but it enters the log now, and is
     /// history by then if it is older than `max_age`.
     pub fn receive_again(&mut self, now: Timestamp, historical: bool, max_age: Duration) {

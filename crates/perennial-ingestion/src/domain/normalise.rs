@@ -93,13 +93,12 @@ pub fn normalise(
 
 /// What a retry is recognised by. Without a message id every event is its own.
 pub fn key(settings: &Settings, message_id: &str, received: Timestamp) -> [u8; 16] {
-    if message_id.is_empty() {
-        return *new_id(received).as_bytes();
-    }
+    let own = new_id(received);
+    let name = if message_id.is_empty() { own.as_bytes() } else { message_id.as_bytes() };
     let mut key = [0; 16];
     let mut hash = <sha2::Sha256 as sha2::Digest>::new();
-    for part in [settings.workspace.as_str(), message_id] {
-        sha2::Digest::update(&mut hash, part.as_bytes());
+    for part in [settings.workspace.as_str().as_bytes(), name] {
+        sha2::Digest::update(&mut hash, part);
         sha2::Digest::update(&mut hash, [0]);
     }
     key.copy_from_slice(&sha2::Digest::finalize(hash)[..16]);

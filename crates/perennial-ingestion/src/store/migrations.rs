@@ -3,8 +3,8 @@
 use perennial_store::Migration;
 
 /// Ingestion's own tables; the feed's come besides.
-pub const MIGRATIONS: [Migration; 8] =
-    [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES, UNMERGES, TAKEN];
+pub const MIGRATIONS: [Migration; 9] =
+    [FIRST, CATALOGUE, API_KEYS, QUALITY, CONSENT, ERASURES, UNMERGES, TAKEN, HASHES];
 
 const FIRST: Migration = Migration {
     name: "ingestion_0001",
@@ -264,6 +264,21 @@ const TAKEN: Migration = Migration {
     name: "ingestion_0008_taken",
     sql: "
 ALTER TABLE event ADD COLUMN taken BIGINT NOT NULL DEFAULT 0;
+",
+};
+
+/// Hashes of what came, as numbers: of those that were there the first 64 bits.
+const HASHES: Migration = Migration {
+    name: "ingestion_0009_hashes",
+    sql: "
+ALTER TABLE seen_a RENAME TO former_a;
+ALTER TABLE seen_b RENAME TO former_b;
+CREATE TABLE seen_a (hash {integer} PRIMARY KEY);
+CREATE TABLE seen_b (hash {integer} PRIMARY KEY);
+INSERT INTO seen_a SELECT {first_64_bits:hash} FROM former_a WHERE true ON CONFLICT (hash) DO NOTHING;
+INSERT INTO seen_b SELECT {first_64_bits:hash} FROM former_b WHERE true ON CONFLICT (hash) DO NOTHING;
+DROP TABLE former_a;
+DROP TABLE former_b;
 ",
 };
 

@@ -1,20 +1,16 @@
 //! What came already: two tables of hashes, of which one takes new ones while the other only remembers. Every week they
 //! swap and the older one is emptied, so a repetition is known for 7 to 14 days, at the price of a small index.
+//!
+//! A hash is of the workspace and the message id together, and of 64 bits: docs/adr/0017 weighs that.
 
 use perennial_store::{
-    Backend, Column, ConnectionTrait, Result, Table, Value, any_of, column, execute, insert_rows, query,
-    query_one,
+    Backend, Column, ConnectionTrait, Result, any_of, array_of, column, execute, query, query_one,
 };
-use perennial_types::{Timestamp, Workspace, from_micros, micros};
-use std::collections::HashSet;
-use uuid::Uuid;
+use perennial_types::{Timestamp, from_micros, micros};
+use std::collections::{BTreeSet, HashSet};
 
 /// How long the tables keep their places.
 pub const TURN: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
-
-const COLUMNS: &[(&str, Column)] = &[("workspace", Column::Text), ("hash", Column::Uuid)];
-const A: Table = Table { name: "seen_a", columns: COLUMNS };
-const B: Table = Table { name: "seen_b", columns: COLUMNS };
 
 /// Which table takes new hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +19,16 @@ pub enum Turn {
     A,
     /// `seen_b`.
     B,
+}
+
+impl Turn {
+    fn current(self) -> &'static str {
+        if self == Self::A { "seen_a" } else { "seen_b" }
+    }
+
+    fn other(self) -> Self {
+        if self == Self::A { Self::B } else { Self::A }
+    }
 }
 
 /// Says whose turn it is, and keeps it so until the transaction ends.
@@ -53,46 +59,45 @@ pub async fn open(tx: &impl ConnectionTrait, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Which of `hashes` came already.
+/// Remembers those of `hashes` that are new, and answers which came already. A writer that has one of them and has not
+/// committed is waited for.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn known(
-    tx: &impl ConnectionTrait,
-    workspace: &Workspace,
-    hashes: Vec<Uuid>,
-) -> Result<HashSet<Uuid>> {
-    let mut found = HashSet::new();
+pub async fn claim(tx: &impl ConnectionTrait, turn: Turn, hashes: &BTreeSet<i64>) -> Result<HashSet<i64>> {
     if hashes.is_empty() {
-        return Ok(found);
+        return Ok(HashSet::new());
     }
-    let mut values = vec![workspace.as_str().into()];
-    let wanted = hashes.into_iter().map(Value::from).collect();
-    let condition = any_of(Backend::of(tx), "hash", Column::Uuid, wanted, &mut values);
-    let select =
-        |table: &Table| format!("SELECT hash FROM {} WHERE workspace = $1 AND {condition}", table.name);
-    let sql = format!("{} UNION ALL {}", select(&A), select(&B));
+    let (current, other) = (turn.current(), turn.other().current());
+    // In one order everywhere, so that two writers wait for each other but never in a circle. What the older table has is
+    // asked for one by one: joined, PostgreSQL might read all of it.
+    let mut values = Vec::new();
+    let given = array_of(Backend::of(tx), Column::BigInt, hashes.iter().map(|it| (*it).into()), &mut values);
+    let sql = format!(
+        "INSERT INTO {current} (hash) SELECT value FROM {given} \
+         WHERE (SELECT hash FROM {other} WHERE hash = value) IS NULL ON CONFLICT (hash) DO NOTHING RETURNING hash"
+    );
+    let mut known: HashSet<i64> = hashes.iter().copied().collect();
     for row in &query(tx, "what came already", &sql, values).await? {
-        found.insert(column(row, 0)?);
+        known.remove(&column(row, 0)?);
     }
-    Ok(found)
+    Ok(known)
 }
 
-/// Remembers hashes; answers how many were new. Fewer than given means that another writer had one in the meantime.
+/// Forgets hashes that were claimed for events that are not taken in after all.
 ///
 /// # Errors
 /// If the database refuses.
-pub async fn remember(
-    tx: &impl ConnectionTrait,
-    turn: Turn,
-    workspace: &Workspace,
-    mut hashes: Vec<Uuid>,
-) -> Result<u64> {
-    // In one order everywhere, so that two writers wait for each other but never in a circle.
-    hashes.sort();
-    let rows = hashes.into_iter().map(|it| vec![workspace.as_str().into(), it.into()]).collect();
-    let table = if turn == Turn::A { A } else { B };
-    insert_rows(tx, &table, rows, "ON CONFLICT (workspace, hash) DO NOTHING").await
+pub async fn release(tx: &impl ConnectionTrait, turn: Turn, hashes: Vec<i64>) -> Result<()> {
+    if hashes.is_empty() {
+        return Ok(());
+    }
+    let mut values = Vec::new();
+    let hashes = hashes.into_iter().map(Into::into).collect();
+    let condition = any_of(Backend::of(tx), "hash", Column::BigInt, hashes, &mut values);
+    execute(tx, "what came already", &format!("DELETE FROM {} WHERE {condition}", turn.current()), values)
+        .await?;
+    Ok(())
 }
 
 /// When the tables swap next.
@@ -120,9 +125,92 @@ pub async fn swap(tx: &impl ConnectionTrait, now: Timestamp) -> Result<bool> {
     if from_micros(since).checked_add(TURN).is_ok_and(|due| due > now) {
         return Ok(false);
     }
-    let next = if current == 0 { B.name } else { A.name };
+    let next = if current == 0 { Turn::B } else { Turn::A }.current();
     execute(tx, "emptying the older hashes", &format!("{empty} {next}"), vec![]).await?;
     let sql = "UPDATE seen_turn SET current = $1, since = $2";
     execute(tx, "swapping", sql, vec![(1 - current).into(), micros(now).into()]).await?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrations::MIGRATIONS;
+    use perennial_store::Store;
+    use perennial_testing::databases;
+    use perennial_types::Timestamp;
+    use uuid::Uuid;
+
+    const HOUR: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+    fn set<const N: usize>(hashes: [i64; N]) -> BTreeSet<i64> {
+        hashes.into()
+    }
+
+    async fn claimed(store: &Store, hashes: BTreeSet<i64>) -> BTreeSet<i64> {
+        let tx = store.write().await.unwrap();
+        let turn = turn(&tx).await.unwrap();
+        let known = claim(&tx, turn, &hashes).await.unwrap();
+        Store::commit(tx).await.unwrap();
+        known.into_iter().collect()
+    }
+
+    async fn swapped(store: &Store, now: Timestamp) -> bool {
+        let tx = store.write().await.unwrap();
+        let swapped = swap(&tx, now).await.unwrap();
+        Store::commit(tx).await.unwrap();
+        swapped
+    }
+
+    #[tokio::test]
+    async fn what_came_is_known_for_a_week_at_least_and_two_at_most() {
+        for database in databases() {
+            let store = Store::open(&database.config, "ingestion", &MIGRATIONS).await.unwrap();
+            let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+            let tx = store.write().await.unwrap();
+            open(&tx, start).await.unwrap();
+            Store::commit(tx).await.unwrap();
+            assert_eq!(claimed(&store, set([i64::MIN, 2, 3])).await, set([]));
+            assert_eq!(claimed(&store, set([2, 4])).await, set([2]));
+            assert!(!swapped(&store, start + TURN - HOUR).await);
+            assert!(swapped(&store, start + TURN).await);
+            assert_eq!(claimed(&store, set([i64::MIN, 4, 5])).await, set([i64::MIN, 4]));
+            assert!(swapped(&store, start + TURN + TURN).await);
+            assert_eq!(claimed(&store, set([i64::MIN, 4, 5])).await, set([5]));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_claimed_and_not_taken_may_come_again() {
+        for database in databases() {
+            let store = Store::open(&database.config, "ingestion", &MIGRATIONS).await.unwrap();
+            let tx = store.write().await.unwrap();
+            let turn = turn(&tx).await.unwrap();
+            claim(&tx, turn, &set([1, 2])).await.unwrap();
+            release(&tx, turn, vec![2]).await.unwrap();
+            Store::commit(tx).await.unwrap();
+            assert_eq!(claimed(&store, set([1, 2])).await, set([1]));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_hashes_were_numbers_is_known() {
+        for database in databases() {
+            let (before, _) = MIGRATIONS.split_at(8);
+            let store = Store::open(&database.config, "ingestion", before).await.unwrap();
+            let keys: Vec<[u8; 16]> = ["00", "7f", "80", "ff"]
+                .map(|it| format!("{it}23456789abcdef0123456789abcdef"))
+                .map(|it| it.parse::<Uuid>().unwrap().into_bytes())
+                .into();
+            for (key, table) in keys.iter().zip(["seen_a", "seen_b", "seen_a", "seen_b"]) {
+                let sql = format!("INSERT INTO {table} (workspace, hash) VALUES ('default', $1)");
+                execute(store.read(), "hashes", &sql, vec![Uuid::from_bytes(*key).into()]).await.unwrap();
+            }
+            drop(store);
+            let store = Store::open(&database.config, "ingestion", &MIGRATIONS).await.unwrap();
+            let hashes: BTreeSet<i64> =
+                keys.iter().map(|it| i64::from_be_bytes(*it.first_chunk().unwrap())).collect();
+            assert_eq!(claimed(&store, hashes.clone()).await, hashes);
+        }
+    }
 }
