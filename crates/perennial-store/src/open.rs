@@ -61,8 +61,8 @@ pub struct DatabaseConfig {
     pub durability: Durability,
     /// On PostgreSQL, put this before the schema's name, so that several installations can share a database.
     pub schema_prefix: String,
-    /// How many workers share what a service has to do on PostgreSQL: no more replicas of it work at once, and each worker
-    /// adds transactions that hold less. SQLite has one writer.
+    /// How many workers share what a service has to do on PostgreSQL: as many replicas of it as that work at once, and more
+    /// stand by. One is quickest as long as one is enough, as each adds transactions that hold less. SQLite has one writer.
     pub lanes: NonZeroU16,
 }
 
@@ -73,7 +73,7 @@ impl Default for DatabaseConfig {
             max_connections: 8,
             durability: Durability::Full,
             schema_prefix: String::new(),
-            lanes: NonZeroU16::MIN.saturating_add(3),
+            lanes: NonZeroU16::MIN,
         }
     }
 }
@@ -284,8 +284,8 @@ impl Store {
     }
 
     /// Which partitions one worker takes together in one transaction: on SQLite all, as there is one writer anyway and a
-    /// commit costs a sync; on PostgreSQL several (`lanes` in [`DatabaseConfig`]), since a transaction of few rows costs
-    /// nearly as much as one of many.
+    /// commit costs a sync; on PostgreSQL all, too, unless replicas share the work (`lanes` in [`DatabaseConfig`]): a
+    /// transaction of few rows costs nearly as much as one of many.
     #[must_use]
     pub fn lanes(&self, partitions: u16) -> Vec<Vec<u16>> {
         let all: Vec<u16> = (0..partitions).collect();

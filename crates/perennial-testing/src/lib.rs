@@ -9,6 +9,7 @@ mod office;
 pub use facts::Facts;
 pub use office::Office;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use perennial_feed::Bell;
@@ -41,7 +42,9 @@ pub fn postgres() -> Option<TestDatabase> {
     };
     let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
     let url = url.into_string().unwrap();
-    let config = DatabaseConfig { url, schema_prefix, max_connections: 24, ..Default::default() };
+    // Several lanes, as replicas would have: what one alone does is tried on SQLite.
+    let lanes = NonZeroU16::MIN.saturating_add(3);
+    let config = DatabaseConfig { url, schema_prefix, max_connections: 24, lanes, ..Default::default() };
     Some(TestDatabase { config, _folder: None })
 }
 

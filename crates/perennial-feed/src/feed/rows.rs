@@ -183,11 +183,11 @@ pub(super) async fn take_back(
     execute(tx, "records that are told anew", &sql, values).await.map(drop)
 }
 
-pub(super) const SELECT_HEADS: &str =
+const SELECT_HEADS: &str =
     "SELECT partition, seq, first_seq, time, progress_seq, progress_instant FROM feed_head";
 
 pub(super) async fn load_heads(
-    tx: &DatabaseTransaction,
+    tx: &impl ConnectionTrait,
     locked: Option<&[u16]>,
 ) -> Result<Vec<Head>, StoreError> {
     let mut values = Vec::new();

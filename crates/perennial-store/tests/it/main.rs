@@ -1,6 +1,8 @@
 //! The store's promises, on SQLite always and on PostgreSQL when one is given.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::num::NonZeroU16;
+
 use perennial_store::{
     Backend, Column, DatabaseConfig, Migration, Store, Table, Value, any_of, delete_rows, insert_rows, query,
 };
@@ -31,7 +33,9 @@ async fn stores() -> Vec<(Store, Option<tempfile::TempDir>)> {
     let mut stores = vec![(Store::open(&config, "test", MIGRATIONS).await.unwrap(), Some(folder))];
     if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
         let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
-        let config = DatabaseConfig { url: url.into_string().unwrap(), schema_prefix, ..Default::default() };
+        let lanes = NonZeroU16::new(4).unwrap();
+        let config =
+            DatabaseConfig { url: url.into_string().unwrap(), schema_prefix, lanes, ..Default::default() };
         stores.push((Store::open(&config, "test", MIGRATIONS).await.unwrap(), None));
     }
     stores
