@@ -164,10 +164,6 @@ impl House {
             it.services.retain(|it| *it == service);
             !it.services.is_empty()
         });
-        if replicas > 1 {
-            // So that each has a part in the work.
-            self.set(&format!("{service}.database.lanes"), "4");
-        }
         while self.places.len() < replicas {
             self.places.push(Place { services: vec![service], grpc: free(), http: free() });
         }

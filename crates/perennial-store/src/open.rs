@@ -62,8 +62,9 @@ pub struct DatabaseConfig {
     /// On PostgreSQL, put this before the schema's name, so that several installations can share a database.
     pub schema_prefix: String,
     /// How many workers share what a service has to do on PostgreSQL: as many replicas of it as that work at once, and more
-    /// stand by. One is quickest as long as one is enough, as each adds transactions that hold less. SQLite has one writer.
-    pub lanes: NonZeroU16,
+    /// stand by. One is quickest as long as one is enough, as each adds transactions that hold less. Unless it is set, as many
+    /// as `replicas`; at most 16. SQLite has one writer.
+    pub lanes: Option<NonZeroU16>,
 }
 
 impl Default for DatabaseConfig {
@@ -73,7 +74,7 @@ impl Default for DatabaseConfig {
             max_connections: 8,
             durability: Durability::Full,
             schema_prefix: String::new(),
-            lanes: NonZeroU16::MIN,
+            lanes: None,
         }
     }
 }
@@ -199,7 +200,7 @@ impl Store {
                 ])
             });
         let pool = connect(options).await?;
-        let lanes = usize::from(config.lanes.get());
+        let lanes = config.lanes.map_or(1, |it| usize::from(it.get()));
         Ok(Self { backend: Backend::Postgres, lanes, writer: pool.clone(), reader: pool, checkpoints: None })
     }
 

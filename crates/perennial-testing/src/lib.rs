@@ -43,7 +43,7 @@ pub fn postgres() -> Option<TestDatabase> {
     let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
     let url = url.into_string().unwrap();
     // Several lanes, as replicas would have: what one alone does is tried on SQLite.
-    let lanes = NonZeroU16::MIN.saturating_add(3);
+    let lanes = NonZeroU16::new(4);
     let config = DatabaseConfig { url, schema_prefix, max_connections: 24, lanes, ..Default::default() };
     Some(TestDatabase { config, _folder: None })
 }

@@ -1,5 +1,6 @@
 //! The tree of all settings: the process's own, and a section for each service.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 
 use perennial_runtime::{Config as Process, ConfigError};
@@ -45,7 +46,13 @@ impl Config {
         vars: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let (process, services) = perennial_runtime::load(file, vars)?;
-        Ok(Self { process, services })
+        let mut config = Self { process, services };
+        // So that each replica has a part in the work.
+        let replicas = u16::try_from(config.process.replicas).ok().and_then(NonZeroU16::new);
+        for database in config.databases_mut() {
+            database.lanes = database.lanes.or(replicas);
+        }
+        Ok(config)
     }
 
     /// Keeps everything in one folder.
@@ -102,5 +109,19 @@ impl Config {
     /// If one holds what TOML cannot.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         perennial_runtime::to_toml(&self.process, &self.services)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_has_as_many_lanes_as_replicas_unless_it_is_said() {
+        let vars = [("PERENNIAL_REPLICAS", "3"), ("PERENNIAL_SCORING__DATABASE__LANES", "8")];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut config = Config::load(None, vars).unwrap();
+        let lanes = config.databases_mut().map(|it| it.lanes.map(NonZeroU16::get));
+        assert_eq!(lanes, [3, 8, 3, 3, 3, 3].map(Some));
     }
 }

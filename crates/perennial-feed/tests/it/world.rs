@@ -1,5 +1,6 @@
 //! A little world: an ingestion feed, two readers of it (one derives from the other), a simulated clock.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl Around {
         let folding =
             [&FEED_MIGRATIONS[..], &FOLD_MIGRATIONS[..], &OUTBOX_MIGRATIONS[..], &LEDGER_MIGRATIONS[..]]
                 .concat();
-        let config = DatabaseConfig { lanes: lanes.try_into().unwrap(), ..self.config.clone() };
+        let config = DatabaseConfig { lanes: lanes.try_into().ok(), ..self.config.clone() };
         Store::open(&config, name, &folding).await.unwrap()
     }
 }
@@ -111,7 +112,7 @@ impl World {
             bell: bell.clone(),
             patience,
         };
-        let lanes = home.config.lanes.get();
+        let lanes = home.config.lanes.map_or(1, NonZeroU16::get);
         let (first_store, second_store) =
             (around.store("first", lanes).await, around.store("second", lanes).await);
         let derived = async |name, store: &Store| {

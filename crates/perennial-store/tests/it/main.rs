@@ -33,7 +33,7 @@ async fn stores() -> Vec<(Store, Option<tempfile::TempDir>)> {
     let mut stores = vec![(Store::open(&config, "test", MIGRATIONS).await.unwrap(), Some(folder))];
     if let Some(url) = std::env::var_os("PERENNIAL_TEST_POSTGRES") {
         let schema_prefix = format!("t{}_", uuid::Uuid::now_v7().simple());
-        let lanes = NonZeroU16::new(4).unwrap();
+        let lanes = NonZeroU16::new(4);
         let config =
             DatabaseConfig { url: url.into_string().unwrap(), schema_prefix, lanes, ..Default::default() };
         stores.push((Store::open(&config, "test", MIGRATIONS).await.unwrap(), None));
